@@ -87,6 +87,11 @@ impl Encoder {
         Self::default()
     }
 
+    /// An encoder that does not move what it writes before `bytes` are exceeded: for secrets, which would leave copies behind.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes) }
+    }
+
     /// What has been written.
     pub fn finish(self) -> Vec<u8> {
         self.out

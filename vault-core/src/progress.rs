@@ -1,1 +1,109 @@
-//! Placeholder.
+//! What a running operation tells about itself; who listens decides how it is shown.
+//!
+//! Every method may be called from several threads at once, and returns quickly: a listener that draws does so elsewhere.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+/// What an operation is busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Reading the log and the indexes.
+    Open,
+    /// Reading and storing files.
+    Backup,
+    /// Writing files.
+    Restore,
+    /// Verifying objects.
+    Check,
+}
+
+/// A number of items and of bytes in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Files, or objects.
+    pub items: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// Something about one path or object that the user should know, while the operation goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice<'a> {
+    /// Whether the item is missing from the result because of it.
+    pub severity: Severity,
+    /// The path or object concerned.
+    pub subject: &'a Path,
+    /// What happened, in lower case, without the subject.
+    pub message: &'a str,
+}
+
+/// How much a [`Notice`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Worth knowing; the item is in the result as far as it can be.
+    Note,
+    /// The item is not in the result, or not whole: the operation ends as incomplete.
+    Problem,
+}
+
+/// Listens to an operation.
+pub trait Progress: Send + Sync {
+    /// A new phase begins.
+    fn phase(&self, phase: Phase);
+    /// What the phase will amount to, as far as is known now; may be told again and grow.
+    fn expect(&self, total: Amount);
+    /// That much more is done.
+    fn advance(&self, done: Amount);
+    /// Something happened to one item.
+    fn notice(&self, notice: &Notice<'_>);
+    /// Whether totals are worth an extra pass over the source.
+    fn wants_total(&self) -> bool {
+        false
+    }
+}
+
+/// Listens to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn phase(&self, _: Phase) {}
+    fn expect(&self, _: Amount) {}
+    fn advance(&self, _: Amount) {}
+    fn notice(&self, _: &Notice<'_>) {}
+}
+
+/// Keeps what it hears, for tests.
+#[derive(Debug, Default)]
+pub struct Recording {
+    done: Mutex<Amount>,
+    notices: Mutex<Vec<(Severity, std::path::PathBuf, String)>>,
+}
+
+impl Recording {
+    /// What was done in all phases together.
+    pub fn done(&self) -> Amount {
+        *self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The notices so far.
+    pub fn notices(&self) -> Vec<(Severity, std::path::PathBuf, String)> {
+        self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+impl Progress for Recording {
+    fn phase(&self, _: Phase) {}
+    fn expect(&self, _: Amount) {}
+    fn advance(&self, done: Amount) {
+        let mut sum = self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sum.items += done.items;
+        sum.bytes += done.bytes;
+    }
+    fn notice(&self, notice: &Notice<'_>) {
+        let mut notices = self.notices.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        notices.push((notice.severity, notice.subject.to_owned(), notice.message.to_owned()));
+    }
+}

@@ -26,6 +26,27 @@ pub fn object_hash(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// Computes [`object_hash`] of an object that comes in parts.
+#[derive(Debug, Default)]
+pub struct ObjectHasher(Sha256);
+
+impl ObjectHasher {
+    /// Begins an object.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds its next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all bytes added.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
 /// `BLAKE3(statement as stored)`: the next statement's `prev`.
 pub fn statement_hash(stored: &[u8]) -> StatementHash {
     StatementHash::new(*blake3::hash(stored).as_bytes())
@@ -99,5 +120,13 @@ mod tests {
             hex::encode(object_hash(b"abc")),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn an_object_in_parts_has_the_hash_of_the_whole() {
+        let mut hasher = ObjectHasher::new();
+        ["", "an ", "object"].iter().for_each(|part| hasher.update(part.as_bytes()));
+
+        assert_eq!(hasher.finish(), object_hash(b"an object"));
     }
 }

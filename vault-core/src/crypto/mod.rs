@@ -18,7 +18,13 @@ pub mod aead;
 #[cfg(feature = "client")]
 pub mod age_pq;
 #[cfg(feature = "client")]
+pub mod bech32_text;
+#[cfg(feature = "client")]
+mod hpke;
+#[cfg(feature = "client")]
 pub mod kdf;
+#[cfg(feature = "client")]
+mod xwing;
 
 /// The suite described above; part of the authenticated data of everything sealed.
 pub const SUITE: u8 = 1;
