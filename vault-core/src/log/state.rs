@@ -1,0 +1,363 @@
+//! The state of a vault: what its log says up to a head.
+//!
+//! A pure fold of verified statements, in order: the same log gives every reader the same state, and it never depends on a
+//! clock. It holds what is in force, what earlier epochs pinned, and every snapshot; never a key.
+
+use std::collections::BTreeMap;
+
+use super::commit::Commit;
+use super::error::{LogError, Refusal};
+use super::genesis::{ChunkerParams, Genesis, PqPolicy};
+use super::head::Head;
+use super::members::{Device, Members, User};
+use super::payload::{Author, Body, Payload};
+use super::statement::Statement;
+use super::verify::{self, Proof, Verified};
+use crate::crypto::hash;
+use crate::crypto::sign::VerifyingKey;
+use crate::id::{DeviceId, DomainId, Epoch, IndexId, Seq, SnapshotId, UserId, VaultId};
+use crate::time::Timestamp;
+
+/// What a log says up to its head.
+#[derive(Debug, Clone)]
+pub struct State {
+    vault: VaultId,
+    genesis: Genesis,
+    head: Head,
+    /// `None` only between the genesis and the first members.
+    members: Option<Members>,
+    /// Epoch n stands at n - 1.
+    epochs: Vec<EpochRecord>,
+    snapshots: Vec<Snapshot>,
+}
+
+/// What the log says of one epoch, past or in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochRecord {
+    /// Its number.
+    pub epoch: Epoch,
+    /// The statement that began it.
+    pub since: Seq,
+    /// What its sessions are sealed to.
+    pub recipient: String,
+    /// Commitment to its deduplication root.
+    pub dedup_commitment: [u8; 32],
+    /// SHA-256 of the envelope of each member and each writer, the newest where one was issued again.
+    pub pins: BTreeMap<Author, [u8; 32]>,
+}
+
+/// One snapshot: its commit, and what the log knew of its author at that moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The hash of the commit statement.
+    pub id: SnapshotId,
+    /// Where the commit stands.
+    pub seq: Seq,
+    /// The device that made it.
+    pub device: DeviceId,
+    /// Whose device it was.
+    pub user: UserId,
+    /// The domain in which its chunks are deduplicated.
+    pub domain: DomainId,
+    /// The time by the device's clock.
+    pub time: Timestamp,
+    /// The rest, with the session envelope and the sealed body for opening it later.
+    pub commit: Commit,
+}
+
+impl State {
+    /// Begins the state of `vault` with the stored bytes of its genesis.
+    pub fn begin(vault: &VaultId, stored: &[u8]) -> Result<Self, LogError> {
+        Self::begin_with(vault, stored, Proof::Signatures)
+    }
+
+    pub(super) fn begin_with(vault: &VaultId, stored: &[u8], proof: Proof) -> Result<Self, LogError> {
+        let statement = Statement::decode(Seq::GENESIS, stored)?;
+        let statement = verify::genesis(vault, statement, proof)?.into_inner();
+        let head = Head { seq: Seq::GENESIS, hash: statement.hash() };
+        let payload = statement.into_payload();
+        let Body::Genesis(genesis) = payload.body else {
+            let (seq, author) = (payload.seq, payload.author);
+            return Err(LogError::NotAllowed { seq, author, reason: Refusal::GenesisExpected });
+        };
+        Ok(Self { vault: *vault, genesis, head, members: None, epochs: Vec::new(), snapshots: Vec::new() })
+    }
+
+    /// Verifies the stored bytes of the next statement, without adding it.
+    pub fn verify(&self, stored: &[u8]) -> Result<Verified<Statement>, LogError> {
+        self.verify_with(stored, Proof::Signatures)
+    }
+
+    fn verify_with(&self, stored: &[u8], proof: Proof) -> Result<Verified<Statement>, LogError> {
+        verify::successor(self, Statement::decode(self.next_seq(), stored)?, proof)
+    }
+
+    /// Adds a verified statement.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::WrongVault`], [`LogError::WrongSeq`] or [`LogError::BrokenChain`] if it was verified against another state
+    /// than this one. The previous hash stands for all statements before, so nothing else of the state can differ.
+    pub fn apply(&mut self, verified: Verified<Statement>) -> Result<(), LogError> {
+        verify::check_links(self, verified.get())?;
+        let statement = verified.into_inner();
+        let head = Head { seq: self.next_seq(), hash: statement.hash() };
+        let Payload { author, time, body, .. } = statement.into_payload();
+        match body {
+            Body::Genesis(_) => return Err(LogError::WrongSeq { expected: head.seq, found: Seq::GENESIS }),
+            Body::Members(members) => self.set_members(members, head.seq),
+            Body::Commit(commit) => {
+                let id = author.as_device();
+                let reason = Refusal::UnknownDevice;
+                let unknown = LogError::NotAllowed { seq: head.seq, author, reason };
+                let (user, device) = self.device(&id).ok_or(unknown)?;
+                let (user, domain) = (user.id, device.domain(user));
+                let (device, seq) = (id, head.seq);
+                self.snapshots.push(Snapshot {
+                    id: head.hash.into(),
+                    seq,
+                    device,
+                    user,
+                    domain,
+                    time,
+                    commit,
+                });
+            }
+        }
+        self.head = head;
+        Ok(())
+    }
+
+    /// Verifies the stored bytes of the next statement and adds it.
+    pub fn append(&mut self, stored: &[u8]) -> Result<(), LogError> {
+        self.append_with(stored, Proof::Signatures)
+    }
+
+    pub(super) fn append_with(&mut self, stored: &[u8], proof: Proof) -> Result<(), LogError> {
+        let verified = self.verify_with(stored, proof)?;
+        self.apply(verified)
+    }
+
+    /// The payload by which `author` would say `body` next.
+    pub fn draft(&self, author: impl Into<Author>, time: Timestamp, body: Body) -> Payload {
+        Payload {
+            vault: Some(self.vault),
+            seq: self.next_seq(),
+            prev: Some(self.head.hash),
+            time,
+            author: author.into(),
+            body,
+        }
+    }
+
+    fn set_members(&mut self, members: Members, seq: Seq) {
+        if self.epoch() != Some(members.epoch) {
+            self.epochs.push(EpochRecord {
+                epoch: members.epoch,
+                since: seq,
+                recipient: members.epoch_recipient.clone(),
+                dedup_commitment: members.dedup_commitment,
+                pins: BTreeMap::new(),
+            });
+        }
+        if let Some(record) = self.epochs.last_mut() {
+            let users = members.users.iter().map(|user| (user.id.into(), user.envelope_hash));
+            let devices = members.devices().map(|(_, device)| (device.id.into(), device.envelope_hash));
+            record.pins.extend(users.chain(devices));
+        }
+        self.members = Some(members);
+    }
+}
+
+/// Questions to a state.
+impl State {
+    /// The vault whose log it is.
+    pub fn vault(&self) -> VaultId {
+        self.vault
+    }
+
+    /// The newest statement.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The number the next statement will have.
+    pub fn next_seq(&self) -> Seq {
+        self.head.seq.next()
+    }
+
+    /// The user who founded the vault.
+    pub fn founder(&self) -> UserId {
+        hash::user_id(&self.genesis.root_key.0)
+    }
+
+    /// Which recipients the vault may have.
+    pub fn pq(&self) -> PqPolicy {
+        self.genesis.pq
+    }
+
+    /// How files are cut.
+    pub fn chunker(&self) -> ChunkerParams {
+        self.genesis.chunker
+    }
+
+    /// The membership in force; `None` only if the log ends with the genesis.
+    pub fn members(&self) -> Option<&Members> {
+        self.members.as_ref()
+    }
+
+    /// The epoch in force; `None` only if the log ends with the genesis.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.members().map(|members| members.epoch)
+    }
+
+    /// All epochs, ascending; the last is in force.
+    pub fn epochs(&self) -> &[EpochRecord] {
+        &self.epochs
+    }
+
+    /// What the log says of `epoch`.
+    pub fn epoch_record(&self, epoch: Epoch) -> Option<&EpochRecord> {
+        let index = usize::try_from(epoch.0.checked_sub(1)?).ok()?;
+        self.epochs.get(index)
+    }
+
+    /// SHA-256 of the envelope that `addressee`, a user or device, has in `epoch`.
+    pub fn pin(&self, epoch: Epoch, addressee: impl Into<Author>) -> Option<&[u8; 32]> {
+        self.epoch_record(epoch)?.pins.get(&addressee.into())
+    }
+
+    /// The member of that id.
+    pub fn member(&self, id: &UserId) -> Option<&User> {
+        self.members()?.user(id)
+    }
+
+    /// The certified device of that id, and whose it is.
+    pub fn device(&self, id: &DeviceId) -> Option<(&User, &Device)> {
+        self.members()?.device(id)
+    }
+
+    /// The domain in which a certified device deduplicates.
+    pub fn domain_of(&self, device: &DeviceId) -> Option<DomainId> {
+        self.device(device).map(|(user, device)| device.domain(user))
+    }
+
+    /// Whether a device may commit now.
+    pub fn may_commit(&self, device: &DeviceId) -> bool {
+        self.device(device).is_some_and(|(user, _)| user.role.may_commit())
+    }
+
+    /// The key by which a user or device in force signs. After the genesis, that is the founder only.
+    pub fn verifying_key(&self, signer: &Author) -> Option<VerifyingKey> {
+        let Some(members) = self.members() else {
+            return (*signer == self.founder().into()).then_some(self.genesis.root_key);
+        };
+        let user = members.user(&signer.as_user()).map(|user| user.root_key);
+        user.or_else(|| members.device(&signer.as_device()).map(|(_, device)| device.signing_key))
+    }
+
+    /// All snapshots, in the order of the log.
+    pub fn snapshots(&self) -> &[Snapshot] {
+        &self.snapshots
+    }
+
+    /// The snapshot of that id.
+    pub fn snapshot_by_id(&self, id: &SnapshotId) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|snapshot| snapshot.id == *id)
+    }
+
+    /// The live index objects of a domain, in the order of the log.
+    pub fn indexes(&self, domain: DomainId) -> impl Iterator<Item = IndexId> {
+        self.all_indexes().filter(move |(of, _)| *of == domain).map(|(_, index)| index)
+    }
+
+    /// All live index objects, each with its domain, in the order of the log.
+    pub fn all_indexes(&self) -> impl Iterator<Item = (DomainId, IndexId)> {
+        self.snapshots
+            .iter()
+            .flat_map(|snapshot| snapshot.commit.indexes.iter().map(move |index| (snapshot.domain, *index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Example, Machine, commit};
+    use super::super::{FinalHead, sign};
+    use super::*;
+
+    #[test]
+    fn a_state_tells_who_may_do_what_and_where() {
+        let example = Example::new();
+        let state = example.state();
+        let Example { alice, bob, laptop, nas, phone, tablet, .. } = &example;
+
+        assert_eq!(state.founder(), alice.id());
+        assert_eq!(state.epoch(), Some(Epoch(1)));
+        assert_eq!(state.next_seq(), Seq(5));
+        assert_eq!(state.domain_of(&laptop.id()), Some(alice.id().into()));
+        assert_eq!(state.domain_of(&nas.id()), Some(nas.id().into()));
+        assert!(state.may_commit(&nas.id()) && state.may_commit(&phone.id()));
+        assert!(!state.may_commit(&tablet.id()) && !state.may_commit(&Machine::new(99).id()));
+        assert_eq!(state.device(&phone.id()).map(|(user, _)| user.id), Some(bob.id()));
+    }
+
+    #[test]
+    fn snapshots_and_indexes_stand_in_the_order_of_the_log() {
+        let mut example = Example::new();
+        example.log.push_commit(&example.laptop, commit(1, 4));
+        let state = example.state();
+        let index = |number: u8| IndexId::new([number; 32]);
+
+        let ids: Vec<SnapshotId> = state.snapshots().iter().map(|snapshot| snapshot.id).collect();
+        let expected: Vec<SnapshotId> = (2..6).map(|seq| example.log.head(seq).hash.into()).collect();
+        let alices: Vec<IndexId> = state.indexes(example.alice.id().into()).collect();
+        let nas: Vec<IndexId> = state.indexes(example.nas.id().into()).collect();
+
+        assert_eq!(ids, expected);
+        assert_eq!(alices, [index(1), index(4)]);
+        assert_eq!(nas, [index(2)]);
+        assert_eq!(state.all_indexes().count(), 4);
+        assert_eq!(state.snapshot_by_id(&ids[1]).map(|snapshot| snapshot.device), Some(example.nas.id()));
+    }
+
+    #[test]
+    fn pins_of_earlier_epochs_are_kept_and_of_the_one_in_force_renewed() {
+        let mut example = Example::new();
+        let (alice, phone) = (example.alice.id(), example.phone.id());
+        let first_pin = *example.state().pin(Epoch(1), alice).unwrap();
+        let renewed = |epoch| {
+            let mut members = example.members(epoch);
+            members.users.iter_mut().find(|user| user.id == alice).unwrap().envelope_hash = [9; 32];
+            members
+        };
+        let again = renewed(1);
+        let mut next = renewed(2);
+        next.users.retain(|user| user.id != example.bob.id());
+        next.final_heads = vec![FinalHead { device: phone, seq: Seq(4) }];
+
+        example.log.push_members(&example.alice, again).push_members(&example.alice, next);
+        let state = example.state();
+
+        assert_ne!(first_pin, [9; 32]);
+        assert_eq!(state.pin(Epoch(1), alice), Some(&[9; 32]));
+        assert!(state.pin(Epoch(1), phone).is_some() && state.pin(Epoch(2), phone).is_none());
+        assert_eq!(state.pin(Epoch(0), alice).or(state.pin(Epoch(3), alice)), None);
+        assert_eq!(state.epochs().iter().map(|record| record.since).collect::<Vec<_>>(), [Seq(1), Seq(6)]);
+        assert_eq!(
+            state.epoch_record(Epoch(1)).map(|record| record.recipient.as_str()),
+            Some("age1pq1epoch1")
+        );
+    }
+
+    #[test]
+    fn a_draft_is_what_comes_next() {
+        let example = Example::new();
+        let mut state = example.state();
+        let time = Timestamp::new(1, 2);
+
+        let payload = state.draft(example.laptop.id(), time, Body::Commit(commit(1, 4)));
+
+        assert_eq!(state.append(&sign(&payload, &example.laptop.key).unwrap()), Ok(()));
+        assert_eq!(state.snapshots()[3].time, time);
+    }
+}
