@@ -1,1 +1,349 @@
-//! Placeholder.
+//! What can go wrong in an operation, in the terms of the operation: which path or object, and why.
+//!
+//! An error's text never repeats its source. [`Error::kind`] sorts errors for exit codes; it is the only thing a front end needs
+//! to match on.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::chunk::compress::CompressError;
+use crate::chunk::cut::InvalidParams;
+use crate::crypto::aead::OpenError;
+use crate::crypto::random::RandomUnavailable;
+use crate::format::DecodeError;
+use crate::id::{ChunkHash, Epoch, IndexId, PackId, SnapshotId, VaultId};
+use crate::keys::age_file::{OpenError as AgeOpenError, SealError};
+use crate::keys::envelope::EnvelopeError;
+use crate::keys::keyring::KeyringError;
+use crate::keys::recipient::RecipientError;
+use crate::log::{FollowError, LogError};
+use crate::store::{ObjectKey, StoreError, StoreErrorKind};
+
+/// Why an operation did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store could not do its part.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The log does not verify, or does not extend what this machine remembers.
+    #[error("the vault's history cannot be trusted")]
+    History(#[source] FollowError<StoreError>),
+    /// A statement that this program made would not be accepted.
+    #[error("a new statement does not fit the log")]
+    Statement(#[from] LogError),
+    /// A key envelope does not open, or is not the one that the log names.
+    #[error("{object} does not open")]
+    Envelope {
+        /// The envelope.
+        object: ObjectKey,
+        /// Why not.
+        #[source]
+        source: EnvelopeError,
+    },
+    /// Keys that an operation needs are not unlocked.
+    #[error("a key is not at hand")]
+    Keyring(#[from] KeyringError),
+    /// Keys could not be sealed.
+    #[error("keys could not be sealed")]
+    Seal(#[from] SealError),
+    /// A recipient in the log is not one.
+    #[error("a recipient is not understood")]
+    Recipient(#[from] RecipientError),
+    /// Something that is to be stored is beyond the limits of the format.
+    #[error("what is to be stored does not fit the format")]
+    Encode(#[from] DecodeError),
+    /// The vault's sizes of chunks are not ones that this program can cut.
+    #[error("the vault's chunk sizes are not usable")]
+    Chunker(#[from] InvalidParams),
+    /// The compressor failed.
+    #[error("compression failed")]
+    Compress(#[from] CompressError),
+    /// The operating system gave no randomness.
+    #[error("no randomness for keys")]
+    Random(#[from] RandomUnavailable),
+    /// This device has no keys to write to the vault.
+    #[error("this device is not registered in vault {vault}")]
+    DeviceUnknown {
+        /// The vault concerned.
+        vault: VaultId,
+    },
+    /// The user may not do this in the vault.
+    #[error("this identity is not a member of vault {vault}")]
+    NotAMember {
+        /// The vault concerned.
+        vault: VaultId,
+    },
+    /// An object is damaged.
+    #[error("{object} is damaged")]
+    Damaged {
+        /// The object, as it is named in the store.
+        object: ObjectKey,
+        /// What about it is wrong.
+        #[source]
+        fault: Fault,
+    },
+    /// An object that only this program could have put is there already.
+    #[error("{object} exists already")]
+    AlreadyThere {
+        /// The object, as it is named in the store.
+        object: ObjectKey,
+    },
+    /// An object that the log or an index names is not in the store.
+    #[error("{object} is missing")]
+    Missing {
+        /// The object, as it is named in the store.
+        object: ObjectKey,
+    },
+    /// A chunk that a tree needs is in no index.
+    #[error("chunk {h} is in no index of the vault")]
+    ChunkMissing {
+        /// The chunk's hash.
+        h: ChunkHash,
+    },
+    /// A snapshot's tree is not well-formed.
+    #[error("the tree of snapshot {} is damaged", .snapshot.short())]
+    Tree {
+        /// The snapshot concerned.
+        snapshot: SnapshotId,
+        /// What about it is wrong.
+        #[source]
+        fault: Fault,
+    },
+    /// No snapshot fits what was asked for.
+    #[error("no snapshot {wanted:?} in this vault")]
+    NoSuchSnapshot {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several snapshots fit what was asked for.
+    #[error("snapshot {wanted:?} is not unique: {count} snapshots begin so")]
+    AmbiguousSnapshot {
+        /// What was asked for.
+        wanted: String,
+        /// How many fit.
+        count: usize,
+    },
+    /// A path is not in a snapshot.
+    #[error("no {path:?} in snapshot {}", .snapshot.short())]
+    NoSuchPath {
+        /// The path below the snapshot's root.
+        path: PathBuf,
+        /// The snapshot concerned.
+        snapshot: SnapshotId,
+    },
+    /// A path to back up does not exist or cannot be entered.
+    #[error("cannot back up {path:?}")]
+    Source {
+        /// The path given.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// An exclude pattern is not one.
+    #[error("exclude pattern {pattern:?} is not understood")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why not.
+        #[source]
+        source: ignore::Error,
+    },
+    /// The directory to restore into has something in it.
+    #[error("target {path:?} is not empty")]
+    TargetNotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Something on the local disk failed.
+    #[error("cannot {action} {path:?}")]
+    Local {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The path concerned.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process appended to the log each time this one tried.
+    #[error("the log grew {attempts} times while this was to be appended")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The operation was asked to stop before there was anything to keep.
+    #[error("interrupted")]
+    Interrupted,
+    /// A part of the program failed; what was written so far is kept.
+    #[error("a worker thread stopped unexpectedly")]
+    WorkerLost,
+}
+
+/// What is wrong with a damaged object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Its bytes do not have the hash that names it.
+    #[error("its contents do not have the hash in its name")]
+    WrongHash,
+    /// It has another length than it should.
+    #[error("it has {found} bytes instead of {expected}")]
+    WrongSize {
+        /// The length recorded.
+        expected: u64,
+        /// The length found.
+        found: u64,
+    },
+    /// It is not the object that its name promises.
+    #[error("it belongs to another place: {what} differs")]
+    Misplaced {
+        /// The field that differs.
+        what: &'static str,
+    },
+    /// A sealed part does not open.
+    #[error("segment {segment} does not open")]
+    Segment {
+        /// Number of the segment in its pack.
+        segment: u32,
+        /// The failure.
+        #[source]
+        source: OpenError,
+    },
+    /// A sealed part of it does not open.
+    #[error("{part} does not open")]
+    Sealed {
+        /// The part.
+        part: &'static str,
+        /// The failure.
+        #[source]
+        source: OpenError,
+    },
+    /// It is well-formed, but makes no sense.
+    #[error("{what}")]
+    Malformed {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A part is not in the format.
+    #[error("its structure is not valid")]
+    Structure(#[from] DecodeError),
+    /// A compressed part does not decompress.
+    #[error("its compressed data is not valid")]
+    Compressed(#[from] CompressError),
+    /// Its keys do not open.
+    #[error("its key envelope does not open")]
+    Envelope(#[from] KeyringError),
+    /// A chunk is not what its hash says.
+    #[error("a chunk of segment {segment} does not have its hash")]
+    Chunk {
+        /// Number of the segment in its pack.
+        segment: u32,
+    },
+    /// It names an epoch that the vault does not have, or whose keys are not at hand.
+    #[error("it was written in epoch {epoch}, whose keys are not at hand")]
+    NoEpochKeys {
+        /// The epoch named.
+        epoch: Epoch,
+    },
+    /// Its table differs from what the index says.
+    #[error("its table and the index disagree")]
+    TableDiffers,
+}
+
+/// Sorts errors by what the user can do about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Nothing more specific.
+    Failed,
+    /// The request itself is wrong.
+    Usage,
+    /// Keys, passphrases or permissions.
+    Permission,
+    /// Something else is in the way.
+    Conflict,
+    /// No room.
+    Full,
+    /// The network.
+    Network,
+    /// Tampering, corruption or rollback.
+    Integrity,
+    /// No such vault, snapshot or path.
+    NotFound,
+    /// Stopped on request.
+    Interrupted,
+}
+
+impl Error {
+    /// What sort of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) | Self::History(FollowError::Read { source: error, .. }) => {
+                store_kind(error.kind())
+            }
+            // Written by a newer program: nothing is wrong with it.
+            Self::History(FollowError::Invalid(
+                LogError::NewerVersion { .. } | LogError::UnsupportedType { .. },
+            ))
+            | Self::Statement(_)
+            | Self::Seal(_)
+            | Self::Recipient(_)
+            | Self::Encode(_)
+            | Self::Compress(_)
+            | Self::Chunker(_)
+            | Self::Random(_)
+            | Self::WorkerLost => ErrorKind::Failed,
+            Self::Envelope { source: EnvelopeError::Open(AgeOpenError::NotForTheseIdentities), .. }
+            | Self::Keyring(_)
+            | Self::DeviceUnknown { .. }
+            | Self::NotAMember { .. } => ErrorKind::Permission,
+            Self::History(_) | Self::Envelope { .. } => ErrorKind::Integrity,
+            Self::Damaged { .. } | Self::Missing { .. } | Self::ChunkMissing { .. } | Self::Tree { .. } => {
+                ErrorKind::Integrity
+            }
+            Self::NoSuchSnapshot { .. } | Self::NoSuchPath { .. } => ErrorKind::NotFound,
+            Self::AmbiguousSnapshot { .. } | Self::Source { .. } | Self::Pattern { .. } => ErrorKind::Usage,
+            Self::TargetNotEmpty { .. } | Self::Contended { .. } | Self::AlreadyThere { .. } => {
+                ErrorKind::Conflict
+            }
+            Self::Local { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
+                _ => ErrorKind::Failed,
+            },
+            Self::Interrupted => ErrorKind::Interrupted,
+        }
+    }
+
+    /// Blames a pack for a fault.
+    pub(crate) fn pack(id: PackId, fault: impl Into<Fault>) -> Self {
+        Self::Damaged { object: ObjectKey::Pack(id), fault: fault.into() }
+    }
+
+    /// Blames an index object for a fault.
+    pub(crate) fn index(id: IndexId, fault: impl Into<Fault>) -> Self {
+        Self::Damaged { object: ObjectKey::Index(id), fault: fault.into() }
+    }
+
+    /// Says that something on the local disk failed; made to be used with `map_err`.
+    pub(crate) fn local<E: Into<io::Error>>(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(E) -> Self {
+        let path = path.into();
+        move |source| Self::Local { action, path, source: source.into() }
+    }
+}
+
+fn store_kind(kind: StoreErrorKind) -> ErrorKind {
+    match kind {
+        StoreErrorKind::Missing | StoreErrorKind::NoVault => ErrorKind::NotFound,
+        StoreErrorKind::Conflict => ErrorKind::Conflict,
+        StoreErrorKind::Integrity => ErrorKind::Integrity,
+        StoreErrorKind::Full => ErrorKind::Full,
+        StoreErrorKind::Permission => ErrorKind::Permission,
+        _ => ErrorKind::Failed,
+    }
+}

@@ -1,1 +1,321 @@
-//! Placeholder.
+//! An open vault: a store whose log has been verified, and what is remembered about it on this machine.
+//!
+//! A [`Vault`] exists only with a verified log that extends the head this machine remembers. What it hands out, keys and
+//! a [`Reader`], is checked against that log first.
+
+pub mod chunk_index;
+pub mod orphans;
+pub mod packer;
+pub mod reader;
+mod run;
+pub mod session;
+pub mod stat_cache;
+pub mod tree;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::chunk::compress::Decompressor;
+use crate::crypto::aead::SealedKind;
+use crate::crypto::hash::object_hash;
+use crate::error::{Error, Fault};
+use crate::format::index::{self, IndexedPack};
+use crate::format::{raw_limit, stored_limit};
+use crate::id::{DomainId, IndexId, Seq, VaultId};
+use crate::keys::device::DeviceKeys;
+use crate::keys::envelope::{DomainKeys, MemberKeys, MemberPlace, WriterPlace};
+use crate::keys::identity_file::UserIdentity;
+use crate::keys::keyring::Keyring;
+use crate::log::{self, FollowError, Head, State};
+use crate::store::location::OpenStore;
+use crate::store::{ObjectKey, ObjectKind, Put, Store, StoreError};
+
+pub use reader::Reader;
+
+use chunk_index::ChunkIndex;
+
+/// A statement is at most this long (docs/format.md, section 7.1).
+const STATEMENT_MAX_BYTES: u64 = 1 << 20;
+/// An age file of a key envelope or identity is far below this.
+pub(crate) const AGE_FILE_MAX_BYTES: u64 = 1 << 20;
+/// Index objects whose chunks are sorted together in memory into one run of the index.
+const RUN_CHUNKS: usize = 1_000_000;
+/// How often an append is tried again when others append at the same time.
+const APPEND_ATTEMPTS: u32 = 100;
+
+/// Where this machine keeps what it remembers about one vault. Both are made when needed, readable by the owner only.
+#[derive(Debug, Clone)]
+pub struct LocalPaths {
+    /// The last head that was verified: losing it loses the memory that detects a rollback.
+    pub state: PathBuf,
+    /// Index and stat cache: losing it costs time only.
+    pub cache: PathBuf,
+}
+
+/// A vault whose log has been verified.
+pub struct Vault {
+    store: Arc<dyn Store>,
+    id: VaultId,
+    state: State,
+    local: LocalPaths,
+}
+
+impl Vault {
+    /// Opens the vault in `store`: verifies the log, and that it extends the head remembered in `local`.
+    pub fn open(store: OpenStore, local: LocalPaths) -> Result<Self, Error> {
+        let (id, store): (_, Arc<dyn Store>) = (store.vault_id, store.store.into());
+        let remembered = read_head(&local.state)?;
+        let (state, head) =
+            log::follow(remembered, &id, &mut |seq| read_statement(&*store, seq)).map_err(log_error)?;
+        let vault = Self { store, id, state, local };
+        vault.refuse_gap()?;
+        if remembered != Some(head) {
+            vault.remember_head()?;
+        }
+        Ok(vault)
+    }
+
+    /// The vault's id.
+    pub fn id(&self) -> &VaultId {
+        &self.id
+    }
+
+    /// What the log says.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Where the objects are.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Where this machine keeps what it remembers.
+    pub fn local(&self) -> &LocalPaths {
+        &self.local
+    }
+
+    /// Whether `device` may back up into this vault.
+    pub fn knows_device(&self, device: &DeviceKeys) -> bool {
+        self.state.may_commit(&device.device_id())
+    }
+
+    /// The sealed identities stored in the vault, for a machine that has none.
+    pub fn sealed_identities(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut keys = Vec::new();
+        self.store.list(ObjectKind::Identity, &mut |key, _| {
+            keys.push(key);
+            ControlFlow::Continue(())
+        })?;
+        keys.iter().map(|key| Ok(self.store.get(key, AGE_FILE_MAX_BYTES)?)).collect()
+    }
+
+    /// Unlocks the vault for reading.
+    pub fn unlock(&self, identity: &UserIdentity) -> Result<Reader, Error> {
+        let keys = self.member_keys(identity)?;
+        Reader::new(self, Keyring::of_member(self.id, keys))
+    }
+
+    /// Opens a member's keys for the epoch in force.
+    pub(crate) fn member_keys(&self, identity: &UserIdentity) -> Result<MemberKeys, Error> {
+        let user = identity.user_id();
+        let not_a_member = Error::NotAMember { vault: self.id };
+        let Some(record) = self.state.epochs().last() else { return Err(not_a_member) };
+        let Some(pin) = self.state.pin(record.epoch, user) else { return Err(not_a_member) };
+        let key = ObjectKey::Envelope { epoch: record.epoch, addressee: *user.as_bytes() };
+        let sealed = self.get_named(&key, AGE_FILE_MAX_BYTES)?;
+        let place = MemberPlace {
+            vault: self.id,
+            epoch: record.epoch,
+            user,
+            pin: *pin,
+            epoch_recipient: &record.recipient,
+            dedup_commitment: record.dedup_commitment,
+        };
+        MemberKeys::open(&sealed, &place, identity.age())
+            .map_err(|source| Error::Envelope { object: key, source })
+    }
+
+    /// Opens this device's keys for the epoch in force.
+    pub(crate) fn writer_keys(&self, device: &DeviceKeys) -> Result<DomainKeys, Error> {
+        let id = device.device_id();
+        let unknown = Error::DeviceUnknown { vault: self.id };
+        let (Some(epoch), Some(domain)) = (self.state.epoch(), self.state.domain_of(&id)) else {
+            return Err(unknown);
+        };
+        let Some(pin) = self.state.pin(epoch, id) else { return Err(unknown) };
+        let key = ObjectKey::Envelope { epoch, addressee: *id.as_bytes() };
+        let sealed = self.get_named(&key, AGE_FILE_MAX_BYTES)?;
+        let place = WriterPlace { vault: self.id, epoch, device: id, domain, pin: *pin };
+        DomainKeys::open(&sealed, &place, device.age())
+            .map_err(|source| Error::Envelope { object: key, source })
+    }
+
+    /// Reads an object that the log or an index names: that it is not there is damage.
+    pub(crate) fn get_named(&self, key: &ObjectKey, limit: u64) -> Result<Vec<u8>, Error> {
+        get_named(&*self.store, key, limit)
+    }
+
+    /// Appends a statement. `build` makes it from the state that it will follow, and is called again when another came first.
+    pub(crate) fn append(&mut self, build: &dyn Fn(&State) -> Result<Vec<u8>, Error>) -> Result<Head, Error> {
+        for _ in 0..APPEND_ATTEMPTS {
+            let stored = build(&self.state)?;
+            let verified = self.state.verify(&stored)?;
+            let seq = self.state.next_seq();
+            let put = self.store.put_new(&ObjectKey::Statement(seq), &stored)?;
+            // An answer that was lost is followed by a conflict with oneself: only other bytes are somebody else's.
+            if put == Put::Created || read_statement(&*self.store, seq)?.as_ref() == Some(&stored) {
+                self.state.apply(verified)?;
+                self.remember_head()?;
+                return Ok(self.state.head());
+            }
+            let store = Arc::clone(&self.store);
+            log::extend(&mut self.state, &mut |seq| read_statement(&*store, seq)).map_err(log_error)?;
+        }
+        Err(Error::Contended { attempts: APPEND_ATTEMPTS })
+    }
+
+    /// The index of the chunks of some domains, brought up to date. Index objects that cannot be used are returned beside it.
+    pub(crate) fn chunk_index<'k>(
+        &self,
+        keys_of: &dyn Fn(DomainId) -> Option<&'k DomainKeys>,
+    ) -> Result<(ChunkIndex, Vec<Error>), Error> {
+        let named: BTreeSet<IndexId> = self.state.all_indexes().map(|(_, id)| id).collect();
+        // A run must not hide that its index object is gone: other machines could not read what only it names.
+        let mut live = BTreeSet::new();
+        self.store.list(ObjectKind::Index, &mut |key, _| {
+            if let ObjectKey::Index(id) = key
+                && named.contains(&id)
+            {
+                live.insert(id);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let mut chunks = ChunkIndex::open(&self.local.cache.join("index"), &live)?;
+        let covered = chunks.covered();
+        let mut faults = Vec::new();
+        let (mut objects, mut packs, mut rows) = (Vec::new(), Vec::<IndexedPack>::new(), 0);
+        for (domain, id) in self.state.all_indexes().filter(|(_, id)| !covered.contains(id)) {
+            let Some(keys) = keys_of(domain) else { continue };
+            match self.read_index(id, keys) {
+                Ok(named) => {
+                    rows += named.iter().map(|pack| pack.table.chunk_rows().len()).sum::<usize>();
+                    objects.push(id);
+                    packs.extend(named);
+                }
+                Err(error) => faults.push(error),
+            }
+            if rows >= RUN_CHUNKS {
+                chunks.add(&std::mem::take(&mut objects), &std::mem::take(&mut packs))?;
+                rows = 0;
+            }
+        }
+        if !objects.is_empty() {
+            chunks.add(&objects, &packs)?;
+        }
+        Ok((chunks, faults))
+    }
+
+    /// Reads an index object of the domain whose keys these are.
+    pub(crate) fn read_index(&self, id: IndexId, keys: &DomainKeys) -> Result<Vec<IndexedPack>, Error> {
+        let object = self.get_named(&ObjectKey::Index(id), 2 * u64::from(stored_limit(SealedKind::Index)))?;
+        if object_hash(&object) != *id.as_bytes() {
+            return Err(Error::index(id, Fault::WrongHash));
+        }
+        let (header, sealed) = index::decode(&object).map_err(|error| Error::index(id, error))?;
+        if header.vault != self.id {
+            return Err(Error::index(id, Fault::Misplaced { what: "the vault" }));
+        }
+        let key = keys
+            .k_index(header.epoch)
+            .ok_or_else(|| Error::index(id, Fault::NoEpochKeys { epoch: header.epoch }))?;
+        let seal = header.origin().index(key, header.index_number);
+        let mut unit = sealed.to_vec();
+        let body = seal
+            .open_in_place(&mut unit)
+            .map_err(|source| Error::index(id, Fault::Sealed { part: "its body", source }))?;
+        let raw = Decompressor::new()?
+            .unpack(body, raw_limit(SealedKind::Index) as usize)
+            .map_err(|error| Error::index(id, error))?;
+        index::decode_body(&raw).map_err(|error| Error::index(id, error))
+    }
+
+    /// A statement that stands after the end of the log shows that one in between is missing.
+    fn refuse_gap(&self) -> Result<(), Error> {
+        let mut last = None;
+        self.store.list(ObjectKind::Statement, &mut |key, _| {
+            last = Some(key);
+            ControlFlow::Continue(())
+        })?;
+        match last {
+            Some(ObjectKey::Statement(last)) if last > self.state.head().seq => {
+                // Perhaps it was appended just now.
+                let next = self.state.next_seq();
+                let missing = ObjectKey::Statement(next);
+                let there = read_statement(&*self.store, next)?.is_some();
+                if there { Ok(()) } else { Err(Error::Missing { object: missing }) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn remember_head(&self) -> Result<(), Error> {
+        make_private_directory(&self.local.state)?;
+        let path = self.local.state.join(HEAD_FILE);
+        let write = || -> io::Result<()> {
+            let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(&self.local.state)?;
+            io::Write::write_all(&mut file, self.state.head().to_string().as_bytes())?;
+            file.as_file().sync_data()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(Error::local("write", &path))
+    }
+}
+
+/// Holds the text of the last verified head.
+const HEAD_FILE: &str = "head";
+
+fn read_head(state: &Path) -> Result<Option<Head>, Error> {
+    let path = state.join(HEAD_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => Head::parse(&text).map(Some).map_err(|error| {
+            Error::local("understand", path)(io::Error::new(io::ErrorKind::InvalidData, error))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::local("read", path)(error)),
+    }
+}
+
+fn read_statement(store: &dyn Store, seq: Seq) -> Result<Option<Vec<u8>>, StoreError> {
+    match store.get(&ObjectKey::Statement(seq), STATEMENT_MAX_BYTES) {
+        Ok(stored) => Ok(Some(stored)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn log_error(error: FollowError<StoreError>) -> Error {
+    match error {
+        FollowError::Read { source, .. } => Error::Store(source),
+        error => Error::History(error),
+    }
+}
+
+/// Reads an object that the log or an index names: that it is not there is damage.
+pub(crate) fn get_named(store: &dyn Store, key: &ObjectKey, limit: u64) -> Result<Vec<u8>, Error> {
+    match store.get(key, limit) {
+        Err(StoreError::NotFound { .. }) => Err(Error::Missing { object: *key }),
+        other => Ok(other?),
+    }
+}
+
+/// Makes a directory, and those above it, that only the owner may enter.
+pub(crate) fn make_private_directory(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::local("make", path))
+}

@@ -1,0 +1,290 @@
+//! Reading: from a chunk's hash to its plaintext.
+//!
+//! Every byte that a [`Reader`] returns has the hash that was asked for. Failures name the object at fault.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::chunk::compress::Decompressor;
+use crate::crypto::aead::SealedKind;
+use crate::crypto::hash::{chunk_hash, chunk_id};
+use crate::error::{Error, Fault};
+use crate::format::commit::CommitBody;
+use crate::format::pack::{HEADER_MAX_BYTES, PackHeader};
+use crate::format::raw_limit;
+use crate::format::seal::Origin;
+use crate::format::table::SegmentPlace;
+use crate::format::tree::Node;
+use crate::id::{ChunkHash, DomainId, PackId, SessionId, SnapshotId, VaultId};
+use crate::keys::envelope::{DomainKeys, SessionKey, SessionPlace};
+use crate::keys::keyring::{Keyring, KeyringError};
+use crate::log::Snapshot;
+use crate::store::{ObjectKey, Store, StoreError};
+
+use super::Vault;
+use super::chunk_index::{ChunkIndex, PackPlace, Place};
+
+/// Opened segments kept for the next chunk of them: tree nodes lie together, and a walk comes back to them.
+const KEPT_SEGMENTS: usize = 24;
+
+/// A vault's contents, unlocked for reading. May be used from many threads at once.
+pub struct Reader {
+    store: Arc<dyn Store>,
+    vault: VaultId,
+    keyring: Keyring,
+    domains: HashMap<DomainId, Arc<DomainKeys>>,
+    chunks: ChunkIndex,
+    faults: Vec<Error>,
+    sessions: Mutex<HashMap<SessionId, Arc<SessionKey>>>,
+    kept: Mutex<Vec<KeptSegment>>,
+}
+
+struct KeptSegment {
+    pack: PackId,
+    number: u32,
+    raw: Arc<Vec<u8>>,
+}
+
+impl Reader {
+    pub(super) fn new(vault: &Vault, keyring: Keyring) -> Result<Self, Error> {
+        let mut domains = HashMap::new();
+        for snapshot in vault.state().snapshots() {
+            domains.insert(snapshot.domain, keyring.domain_keys(snapshot.domain)?);
+        }
+        let (chunks, faults) =
+            vault.chunk_index(&|domain| domains.get(&domain).map(|keys: &Arc<DomainKeys>| &**keys))?;
+        Ok(Self {
+            store: Arc::clone(&vault.store),
+            vault: *vault.id(),
+            keyring,
+            domains,
+            chunks,
+            faults,
+            sessions: Mutex::default(),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// Index objects that could not be used: what only they name cannot be read.
+    pub fn faults(&self) -> &[Error] {
+        &self.faults
+    }
+
+    /// The keys of a domain that some snapshot was made in.
+    pub(crate) fn keys_of(&self, domain: DomainId) -> Result<&DomainKeys, Error> {
+        let keys = self.domains.get(&domain).ok_or(KeyringError::OtherDomain { domain })?;
+        Ok(keys)
+    }
+
+    /// Opens the body of a snapshot's commit.
+    pub fn body(&self, snapshot: &Snapshot) -> Result<CommitBody, Error> {
+        let damaged = |fault| Error::Damaged { object: ObjectKey::Statement(snapshot.seq), fault };
+        let commit = &snapshot.commit;
+        let place = SessionPlace { vault: self.vault, epoch: commit.epoch, session: commit.session };
+        let key = self.session_key(place, &commit.session_envelope).map_err(damaged)?;
+        if key.device != snapshot.device {
+            return Err(damaged(Fault::Misplaced { what: "the device of its session" }));
+        }
+        let origin = Origin { vault: self.vault, session: commit.session };
+        let mut unit = commit.body.clone();
+        let body = origin
+            .commit(&key.key, commit.number)
+            .open_in_place(&mut unit)
+            .map_err(|source| damaged(Fault::Sealed { part: "its body", source }))?;
+        let raw = Decompressor::new()?
+            .unpack(body, raw_limit(SealedKind::Commit) as usize)
+            .map_err(|error| damaged(error.into()))?;
+        CommitBody::decode(&raw).map_err(|error| damaged(error.into()))
+    }
+
+    /// The snapshot's domain as a view on chunks.
+    pub fn domain(&self, snapshot: &Snapshot) -> Result<DomainReader<'_>, Error> {
+        let keys = self
+            .domains
+            .get(&snapshot.domain)
+            .ok_or(Error::NoSuchSnapshot { wanted: snapshot.id.to_hex() })?;
+        Ok(DomainReader { reader: self, keys, snapshot: snapshot.id })
+    }
+
+    /// Opens a segment and decompresses it; nothing is kept.
+    pub fn segment(
+        &self,
+        pack: &PackPlace,
+        segment: &SegmentPlace,
+        decompressor: &mut Decompressor,
+    ) -> Result<Vec<u8>, Error> {
+        let key = self.pack_session(pack)?;
+        let object = ObjectKey::Pack(pack.id);
+        let mut unit = match self.store.get_range(&object, segment.offset.into(), segment.row.stored_bytes) {
+            Err(StoreError::NotFound { .. }) => return Err(Error::Missing { object }),
+            Err(StoreError::Truncated { size, .. }) => {
+                return Err(Error::pack(
+                    pack.id,
+                    Fault::WrongSize { expected: pack.bytes.into(), found: size },
+                ));
+            }
+            other => other?,
+        };
+        self.open_segment(&key, pack, segment, &mut unit, decompressor)
+            .map_err(|fault| Error::pack(pack.id, fault))
+    }
+
+    /// Opens a segment whose sealed bytes are at hand.
+    pub(crate) fn open_segment(
+        &self,
+        key: &SessionKey,
+        pack: &PackPlace,
+        segment: &SegmentPlace,
+        unit: &mut [u8],
+        decompressor: &mut Decompressor,
+    ) -> Result<Vec<u8>, Fault> {
+        let origin = Origin { vault: self.vault, session: pack.session };
+        let seal = origin.segment(&key.key, segment.row.kind, pack.number, segment.number);
+        let body =
+            seal.open_in_place(unit).map_err(|source| Fault::Segment { segment: segment.number, source })?;
+        let raw = decompressor.unpack(body, raw_limit(segment.row.kind.sealed()) as usize)?;
+        if raw.len() != segment.row.raw_bytes as usize {
+            return Err(Fault::TableDiffers);
+        }
+        Ok(raw)
+    }
+
+    /// The session key of a pack, from the envelope in its header.
+    pub(crate) fn pack_session(&self, pack: &PackPlace) -> Result<Arc<SessionKey>, Error> {
+        if let Some(key) = self.known_session(&pack.session) {
+            return Ok(key);
+        }
+        let object = ObjectKey::Pack(pack.id);
+        let head = match self.store.get_range(&object, 0, HEADER_MAX_BYTES.min(pack.bytes)) {
+            Err(StoreError::NotFound { .. }) => return Err(Error::Missing { object }),
+            Err(StoreError::Truncated { size, .. }) => {
+                return Err(Error::pack(
+                    pack.id,
+                    Fault::WrongSize { expected: pack.bytes.into(), found: size },
+                ));
+            }
+            other => other?,
+        };
+        self.header_session(pack, &head).map_err(|fault| Error::pack(pack.id, fault))
+    }
+
+    /// As [`pack_session`](Self::pack_session), with the first bytes of the pack at hand.
+    pub(crate) fn header_session(&self, pack: &PackPlace, head: &[u8]) -> Result<Arc<SessionKey>, Fault> {
+        let header = PackHeader::decode(head)?;
+        self.check_header(pack, &header)?;
+        let place = SessionPlace { vault: self.vault, epoch: header.epoch, session: header.session };
+        self.session_key(place, &header.envelope)
+    }
+
+    /// As [`header_session`](Self::header_session), but opens this pack's own envelope whether or not its session is known.
+    pub(crate) fn verify_header(
+        &self,
+        pack: &PackPlace,
+        header: &PackHeader,
+    ) -> Result<Arc<SessionKey>, Fault> {
+        self.check_header(pack, header)?;
+        let place = SessionPlace { vault: self.vault, epoch: header.epoch, session: header.session };
+        let key = self.keyring.open_session(&header.envelope, &place)?;
+        match self.known_session(&header.session) {
+            Some(known) if known.key.expose() != key.key.expose() => {
+                Err(Fault::Misplaced { what: "the key of its session" })
+            }
+            _ => Ok(key),
+        }
+    }
+
+    fn check_header(&self, pack: &PackPlace, header: &PackHeader) -> Result<(), Fault> {
+        let as_indexed = header.vault == self.vault
+            && header.session == pack.session
+            && header.pack_number == pack.number
+            && header.epoch == pack.epoch;
+        if as_indexed { Ok(()) } else { Err(Fault::Misplaced { what: "the header" }) }
+    }
+
+    fn known_session(&self, session: &SessionId) -> Option<Arc<SessionKey>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned()
+    }
+
+    fn session_key(&self, place: SessionPlace, envelope: &[u8]) -> Result<Arc<SessionKey>, Fault> {
+        if let Some(key) = self.known_session(&place.session) {
+            return Ok(key);
+        }
+        let key = self.keyring.open_session(envelope, &place)?;
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(sessions.entry(place.session).or_insert(key)))
+    }
+
+    fn kept_segment(&self, place: &Place) -> Result<Arc<Vec<u8>>, Error> {
+        let is_it = |kept: &KeptSegment| kept.pack == place.pack.id && kept.number == place.segment.number;
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = kept.iter().position(is_it) {
+                // The last one is the one used last.
+                let segment = kept.remove(at);
+                let raw = Arc::clone(&segment.raw);
+                kept.push(segment);
+                return Ok(raw);
+            }
+        }
+        let raw = Arc::new(self.segment(&place.pack, &place.segment, &mut Decompressor::new()?)?);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_SEGMENTS {
+            kept.remove(0);
+        }
+        kept.push(KeptSegment { pack: place.pack.id, number: place.segment.number, raw: Arc::clone(&raw) });
+        Ok(raw)
+    }
+}
+
+/// A reader of one snapshot's chunks: those of the domain it was made in.
+#[derive(Clone, Copy)]
+pub struct DomainReader<'r> {
+    reader: &'r Reader,
+    keys: &'r DomainKeys,
+    snapshot: SnapshotId,
+}
+
+impl<'r> DomainReader<'r> {
+    /// The reader it is a view on.
+    pub fn reader(&self) -> &'r Reader {
+        self.reader
+    }
+
+    /// The snapshot that is read.
+    pub fn snapshot(&self) -> SnapshotId {
+        self.snapshot
+    }
+
+    /// Where a chunk lies.
+    pub fn place(&self, h: &ChunkHash) -> Result<Place, Error> {
+        let id = chunk_id(&self.keys.k_id, h);
+        self.reader.chunks.find(&id)?.ok_or(Error::ChunkMissing { h: *h })
+    }
+
+    /// Reads a tree node.
+    pub fn node(&self, h: &ChunkHash) -> Result<Node, Error> {
+        let place = self.place(h)?;
+        let raw = self.reader.kept_segment(&place)?;
+        let chunk = chunk_in(&raw, &place, h)?;
+        Node::decode(chunk).map_err(|error| Error::Tree { snapshot: self.snapshot, fault: error.into() })
+    }
+
+    /// Says that the snapshot's tree is not what a tree must be.
+    pub fn damaged_tree(&self, what: &'static str) -> Error {
+        Error::Tree { snapshot: self.snapshot, fault: Fault::Malformed { what } }
+    }
+
+    /// Reads one chunk.
+    pub fn chunk(&self, h: &ChunkHash) -> Result<Vec<u8>, Error> {
+        let place = self.place(h)?;
+        let raw = self.reader.kept_segment(&place)?;
+        chunk_in(&raw, &place, h).map(<[u8]>::to_vec)
+    }
+}
+
+/// The chunk at its place in an opened segment, verified.
+pub fn chunk_in<'s>(raw: &'s [u8], place: &Place, h: &ChunkHash) -> Result<&'s [u8], Error> {
+    let start = place.offset as usize;
+    let chunk = raw.get(start..start + place.length as usize).filter(|chunk| chunk_hash(chunk) == *h);
+    chunk.ok_or_else(|| Error::pack(place.pack.id, Fault::Chunk { segment: place.segment.number }))
+}
