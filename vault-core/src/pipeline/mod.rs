@@ -1,1 +1,50 @@
-//! Placeholder.
+//! How a backup's and a restore's work is spread over threads.
+//!
+//! # Backup
+//!
+//! ```text
+//!  walkers (2)          directories, depth first, sorted            [1] list, stat, compare with the stat cache
+//!     │ batches of changed files, at most 16 wait
+//!  readers (cores)      small file: read, cut, hash, look up        [2]
+//!     │                 large file: read, cut ─► groups of chunks, at most 4 wait, taken by any reader
+//!     │ new chunks      gatherers, one pair a thread: a segment     [3] compress
+//!  packer (a lock)      seal into the open pack                     [4]
+//!     │ full packs, at most 1 waits
+//!  uploaders (2)        hash, store durably                         [5]
+//! ```
+//!
+//! Whoever finishes the last entry of a directory also finishes the directory: encodes its node, and so on upwards \[6\]. When the
+//! root is finished every chunk is in a gatherer, a pack or the store; flushing these ends the session.
+//!
+//! # Restore
+//!
+//! ```text
+//!  planner (1)          tree nodes, depth first: makes directories, collects a batch of files, sorts their chunks by place   [1]
+//!  writers (cores)      one segment at a time: fetch, open, decompress, verify each chunk, write it where it belongs          [2]
+//!  who finishes last    a file: attributes, further names; a directory: attributes, and so on upwards                       [3]
+//! ```
+//!
+//! # Rules
+//!
+//! Every queue is bounded, and a thread that waits for room holds nothing that another needs. Memory is bounded by the queues,
+//! the open directories and the chunk lists of the files in work. The first failure stops all threads; a request to stop ends the
+//! walk but not what is under way. Threads live in one scope: none outlives the call that started it.
+
+pub mod attributes;
+pub mod backup;
+pub mod dedup;
+pub mod directory;
+pub mod large;
+pub mod limits;
+mod output;
+pub mod read;
+pub mod restore;
+pub mod scan;
+pub mod select;
+pub mod target;
+pub mod walk;
+
+/// A name as the file system has it.
+fn os_str(name: &[u8]) -> &std::ffi::OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(name)
+}

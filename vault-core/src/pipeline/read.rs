@@ -1,0 +1,227 @@
+//! Reading changed files: small ones whole \[2\]; large ones go on to [`large`].
+//!
+//! What is stored is what the file held between two looks at it that agree. A file that keeps changing is read twice, then stored as read
+//! and marked.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crossbeam_channel::{Receiver, Sender};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+
+use crate::error::Error;
+use crate::format::table::SegmentKind;
+use crate::format::tree::{
+    CHUNKS_IN_ENTRY_MAX, ChunkRef, Contents, Entry, EntryKind, Hole, ListRef, encode_chunk_list,
+};
+use crate::progress::{Amount, Severity};
+use crate::vault::stat_cache::Stamp;
+
+use super::attributes::{file_type, link_group_of, stamp, xattrs_of};
+use super::backup::{Hand, count};
+use super::directory::Slot;
+use super::large::{self, Group};
+
+/// Files up to this size are read whole into memory.
+const SMALL_BYTES: u64 = 4 << 20;
+
+/// A file that must be read.
+pub struct FileTask {
+    slot: Slot,
+    name: Vec<u8>,
+    size: u64,
+    is_sparse: bool,
+}
+
+/// What is known of a file once it has been read.
+pub struct ReadFile {
+    /// Where its entry goes.
+    pub slot: Slot,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// The file, open.
+    pub fd: OwnedFd,
+    /// What it was like when reading began.
+    pub stat: Stat,
+    /// Where it has holes.
+    pub holes: Vec<Hole>,
+    /// Whether it changed while it was read, twice.
+    pub changed: bool,
+}
+
+impl FileTask {
+    /// The file that `slot` stands for.
+    pub fn new(slot: Slot, name: Vec<u8>, stat: &Stat) -> Self {
+        // Blocks are counted in units of 512 bytes whatever the file system's block size.
+        let is_sparse = (stat.st_blocks as u64).saturating_mul(512) < stat.st_size as u64;
+        Self { slot, name, size: stat.st_size as u64, is_sparse }
+    }
+
+    /// Its size when it was listed.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads the file and fills its slot.
+    pub fn read(
+        self,
+        hand: &mut Hand<'_>,
+        groups_in: &Sender<Group>,
+        groups: &Receiver<Group>,
+    ) -> Result<(), Error> {
+        if hand.engine.stopping() {
+            return self.slot.leave(hand);
+        }
+        let opened = open(&self.slot, &self.name);
+        let (fd, stat) = match opened {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.slot.tell(&self.name, Severity::Note, "vanished before it was read", hand);
+                return self.slot.skip(hand);
+            }
+            Err(error) => return self.slot.fail(&self.name, &format!("cannot be read: {error}"), hand),
+        };
+        let file = ReadFile { slot: self.slot, name: self.name, fd, stat, holes: Vec::new(), changed: false };
+        if stat.st_size as u64 > SMALL_BYTES || self.is_sparse {
+            large::read(file, hand, groups_in, groups)
+        } else {
+            read_small(file, hand)
+        }
+    }
+}
+
+fn open(slot: &Slot, name: &[u8]) -> io::Result<(OwnedFd, Stat)> {
+    // Without NONBLOCK, opening what has become a FIFO meanwhile would wait for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(&slot.directory.fd, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&fd)?;
+    if file_type(&stat) != FileType::RegularFile {
+        return Err(io::Error::other("is no longer a regular file"));
+    }
+    Ok((fd, stat))
+}
+
+fn read_small(mut file: ReadFile, hand: &mut Hand<'_>) -> Result<(), Error> {
+    let mut buffer = std::mem::take(&mut hand.buffer);
+    let read = read_stable(&mut file, &mut buffer);
+    let chunks = match &read {
+        Ok(()) => store_small(&file, &buffer, hand),
+        Err(_) => Ok(Vec::new()),
+    };
+    hand.buffer = buffer;
+    match read {
+        Ok(()) => file.finish(chunks?, hand),
+        Err(error) => file.slot.fail(&file.name, &format!("cannot be read: {error}"), hand),
+    }
+}
+
+fn store_small(file: &ReadFile, contents: &[u8], hand: &mut Hand<'_>) -> Result<Vec<ChunkRef>, Error> {
+    let engine = hand.engine;
+    count(&engine.counts.read_bytes, contents.len() as u64);
+    engine.around.progress.advance(Amount { items: 0, bytes: contents.len() as u64 });
+    debug_assert_eq!(file.stat.st_size as usize, contents.len());
+    let mut chunks = Vec::new();
+    let mut start = 0;
+    for end in engine.parts.cutter.cut(contents) {
+        let chunk = &contents[start..end as usize];
+        chunks.push(ChunkRef { h: hand.store_chunk(SegmentKind::Data, chunk)?, length: chunk.len() as u32 });
+        start = end as usize;
+    }
+    Ok(chunks)
+}
+
+/// Reads a whole file so that it looks the same before and after; at the second failure to, takes what was read.
+fn read_stable(file: &mut ReadFile, buffer: &mut Vec<u8>) -> io::Result<()> {
+    for attempt in 0..2 {
+        if attempt > 0 {
+            rustix::fs::seek(&file.fd, rustix::fs::SeekFrom::Start(0))?;
+        }
+        read_whole(file, buffer)?;
+        let after = rustix::fs::fstat(&file.fd)?;
+        let as_before = stamp(&after) == stamp(&file.stat) && buffer.len() as u64 == file.stat.st_size as u64;
+        if as_before {
+            return Ok(());
+        }
+        file.changed = attempt == 1;
+        file.stat = after;
+    }
+    // The size in the snapshot is that of the contents in it.
+    file.stat.st_size = buffer.len() as _;
+    Ok(())
+}
+
+fn read_whole(file: &ReadFile, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let expected = (file.stat.st_size as usize).min(SMALL_BYTES as usize);
+    // One byte more than expected: a call that leaves it free has seen the end.
+    let room = expected + 1;
+    if buffer.len() < room {
+        buffer.resize(room, 0);
+    }
+    let mut length = 0;
+    loop {
+        if length == buffer.len() {
+            buffer.resize(length + (64 << 10), 0);
+        }
+        // A file that grows without end is cut off where it would no longer be small.
+        match rustix::io::retry_on_intr(|| rustix::io::read(&file.fd, &mut buffer[length..]))? {
+            0 => break,
+            more => length += more,
+        }
+        if length == expected && length < buffer.len() {
+            break;
+        }
+        if length as u64 > 2 * SMALL_BYTES {
+            break;
+        }
+    }
+    buffer.truncate(length);
+    Ok(())
+}
+
+impl ReadFile {
+    /// Fills the file's slot with its entry, now that its chunks are known.
+    pub fn finish(self, chunks: Vec<ChunkRef>, hand: &mut Hand<'_>) -> Result<(), Error> {
+        let engine = hand.engine;
+        let xattrs = match xattrs_of(self.fd.as_fd()) {
+            Ok(xattrs) => xattrs,
+            Err(error) => {
+                return self.slot.fail(&self.name, &format!("attributes cannot be read: {error}"), hand);
+            }
+        };
+        if self.changed {
+            self.slot.tell(
+                &self.name,
+                Severity::Note,
+                "changed while it was read: stored as it was read",
+                hand,
+            );
+        }
+        let size = self.stat.st_size as u64;
+        count(&engine.counts.files, 1);
+        count(&engine.counts.bytes, size);
+        engine.around.progress.advance(Amount { items: 1, bytes: 0 });
+        let entry = Entry {
+            name: self.name,
+            kind: EntryKind::File { size, contents: contents(chunks, hand)?, holes: self.holes },
+            metadata: engine.owners.metadata(&self.stat, xattrs),
+            link_group: link_group_of(&self.stat),
+            changed_while_read: self.changed,
+        };
+        let settled = stamp(&self.stat).settled(engine.around.clock.now());
+        let stamp = if self.changed { Stamp::default() } else { settled };
+        self.slot.fill(&entry, stamp, hand)
+    }
+}
+
+/// The chunk list of a file, moved to nodes of its own where it is long.
+fn contents(chunks: Vec<ChunkRef>, hand: &mut Hand<'_>) -> Result<Contents, Error> {
+    if chunks.len() <= CHUNKS_IN_ENTRY_MAX {
+        return Ok(Contents::Chunks(chunks));
+    }
+    let lists = chunks.chunks(CHUNKS_IN_ENTRY_MAX).map(|part| {
+        let bytes = part.iter().map(|chunk| u64::from(chunk.length)).sum();
+        let h = hand.store_chunk(SegmentKind::Tree, &encode_chunk_list(part))?;
+        Ok(ListRef { h, bytes })
+    });
+    lists.collect::<Result<_, _>>().map(Contents::Lists)
+}
