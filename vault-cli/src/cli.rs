@@ -1,0 +1,158 @@
+//! The command line: global options, and one line for each command.
+//!
+//! A command is found under one name here, in `commands/` and in the library's `ops/`.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{backup, check, init, ls, restore, snapshots};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::report;
+use crate::unlock::KeyOptions;
+
+/// End-to-end encrypted backups of directories
+///
+/// A vault keeps snapshots of your directories: deduplicated, compressed, and encrypted before they leave this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vault",
+    version,
+    max_term_width = 80,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = EXAMPLES,
+    after_long_help = long_help()
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vault backup --init --vault /mnt/disk/my-vault ~/Documents
+  vault snapshots --vault /mnt/disk/my-vault
+  vault restore latest --vault /mnt/disk/my-vault --target ./restored";
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Globals {
+    /// Vault to work on: a directory [default: that in `VAULT_LOCATION`]
+    #[arg(long, global = true, value_name = "LOCATION")]
+    pub(crate) vault: Option<OsString>,
+
+    /// Print the result as one JSON document
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say what is being done
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+
+    #[command(flatten)]
+    pub(crate) keys: KeyOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Backup(backup::Backup),
+    Snapshots(snapshots::Snapshots),
+    Ls(ls::Ls),
+    Restore(restore::Restore),
+    Check(check::Check),
+}
+
+impl Command {
+    fn run(self, context: &Context) -> Result<Exit, CliError> {
+        match self {
+            Self::Init(command) => command.run(context),
+            Self::Backup(command) => command.run(context),
+            Self::Snapshots(snapshots::Snapshots {}) => snapshots::Snapshots::run(context),
+            Self::Ls(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
+            Self::Check(command) => command.run(context),
+        }
+    }
+}
+
+/// Runs a command and tells what went wrong.
+pub(crate) fn run(cli: Cli) -> Exit {
+    let context = Context::new(cli.globals);
+    match cli.command.run(&context) {
+        Ok(exit) => exit,
+        Err(error) if error.is_broken_pipe() => Exit::Done,
+        Err(error) => {
+            report::print(&error, context.vault_text().as_deref(), context.ui.stderr.colored);
+            error.exit()
+        }
+    }
+}
+
+fn long_help() -> String {
+    format!(
+        "The passphrase comes from --passphrase-file, --passphrase-command, the variable\n\
+         VAULT_PASSPHRASE, or the terminal, in this order.\n\n{}\n\n{EXAMPLES}",
+        Exit::help()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_80_columns_and_has_an_example() {
+        let mut root = Cli::command().term_width(80);
+        root.build();
+        for command in std::iter::once(&root).chain(root.get_subcommands()) {
+            if command.get_name() == "help" {
+                continue;
+            }
+            let help = command.clone().term_width(80).render_help().to_string();
+            let long = command.clone().term_width(80).render_long_help().to_string();
+            let widest = help.lines().chain(long.lines()).map(|line| line.chars().count()).max();
+            assert!(widest <= Some(80), "{}: {widest:?}", command.get_name());
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn global_options_may_stand_after_the_command() {
+        let cli = Cli::try_parse_from(["vault", "snapshots", "--vault", "/v", "--json", "-q"]).unwrap();
+
+        assert_eq!(cli.globals.vault.as_deref(), Some("/v".as_ref()));
+        assert!(cli.globals.json && cli.globals.quiet);
+    }
+
+    #[test]
+    fn options_of_a_new_vault_need_init() {
+        let parse = |more: &[&str]| Cli::try_parse_from(["vault", "backup", "/a"].iter().chain(more)).is_ok();
+
+        assert!(parse(&["--init", "--pq", "required"]));
+        assert!(!parse(&["--pq", "required"]));
+        assert!(!parse(&["--recipient", "age1x"]));
+    }
+}

@@ -1,0 +1,276 @@
+//! What can go wrong at the edge: the command line, this machine's files, passphrases; and what the library says.
+//!
+//! Like the library's errors these are facts without advice; what to try next stands in `report`.
+
+use std::io;
+use std::path::PathBuf;
+
+use vault_core::crypto::random::RandomUnavailable;
+use vault_core::error::{Error, ErrorKind};
+use vault_core::keys::KeyTextError;
+use vault_core::keys::age_file::{OpenError, SealError};
+use vault_core::keys::identity::IdentityError;
+use vault_core::keys::identity_file::IdentityFileError;
+use vault_core::keys::key_file::KeyFileError;
+use vault_core::keys::recipient::RecipientError;
+use vault_core::store::location::ParseLocationError;
+
+use crate::exit::Exit;
+use crate::paths::NoHome;
+use crate::spec::ResolveError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The library failed.
+    #[error(transparent)]
+    Core(#[from] Error),
+    /// The log of the vault does not verify, or is not the one that this machine remembers.
+    #[error("{error}")]
+    History {
+        /// What is wrong.
+        error: Box<Error>,
+        /// Where this machine keeps what it remembers.
+        remembered: PathBuf,
+    },
+    /// Another vault stands where one was before.
+    #[error("{location} holds vault {found}, but vault {expected} stood there before")]
+    OtherVault {
+        /// Where.
+        location: String,
+        /// The vault that is remembered.
+        expected: String,
+        /// The vault that is there now.
+        found: String,
+        /// The file that remembers it.
+        places: PathBuf,
+    },
+    /// No vault is named.
+    #[error("no vault is given")]
+    NoLocation,
+    /// The text after `--vault` is no location.
+    #[error(transparent)]
+    Location(#[from] ParseLocationError),
+    /// A new vault was to be made where one is.
+    #[error("there is a vault at {location} already")]
+    VaultExists {
+        /// Where.
+        location: String,
+    },
+    /// The text is no date.
+    #[error("{text:?} is not a date: expected one like 2026-11-22 or 2026-11-22T10:00")]
+    NotADate {
+        /// The text.
+        text: String,
+    },
+    /// There is no home directory to keep keys in.
+    #[error(transparent)]
+    NoHome(#[from] NoHome),
+    /// A file that an option names cannot be read.
+    #[error("cannot read {path:?}")]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that an option names is not text.
+    #[error("{path:?} is not text in UTF-8")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory of this machine's own cannot be used.
+    #[error("cannot make directory {path:?}")]
+    OwnDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The variable that moves it elsewhere.
+        variable: Option<&'static str>,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A key file of this machine's own cannot be read or written.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The key file of this device holds something else.
+    #[error("cannot use the device key {path:?}")]
+    DeviceKey {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: KeyTextError,
+    },
+    /// A file that should hold an identity to open with does not.
+    #[error("cannot use {path:?} as identity")]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: IdentityError,
+    },
+    /// The user's identity does not open.
+    #[error("your identity could not be opened")]
+    Unlock(#[source] OpenError),
+    /// The user's identity opens, but is not one.
+    #[error("your identity cannot be used")]
+    IdentityContents(#[source] IdentityFileError),
+    /// The user's identity could not be sealed.
+    #[error("your identity could not be sealed")]
+    Seal(#[from] SealError),
+    /// A recipient is not one.
+    #[error("{text:?} is not a recipient that can be used")]
+    Recipient {
+        /// The text.
+        text: String,
+        /// Why not.
+        #[source]
+        source: RecipientError,
+    },
+    /// A file with recipients has none.
+    #[error("there are no recipients in {path:?}")]
+    NoRecipients {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The policy asks for more than a recipient gives.
+    #[error("recipient {recipient} is not post-quantum, but --pq required asks for that")]
+    NotPostQuantum {
+        /// The recipient.
+        recipient: String,
+    },
+    /// Recipients for a new identity, where there is one.
+    #[error("this machine has an identity already: {path:?}")]
+    IdentityExists {
+        /// The identity.
+        path: PathBuf,
+    },
+    /// There is no identity, neither on this machine nor in the vault.
+    #[error("there is no identity, neither on this machine nor in the vault")]
+    NoIdentity,
+    /// A passphrase is needed, and there is nobody to ask.
+    #[error("a passphrase is needed, and there is no terminal to ask for it")]
+    NoPassphrase,
+    /// A new passphrase is empty.
+    #[error("the new passphrase is empty")]
+    EmptyPassphrase,
+    /// A new passphrase was typed in two ways.
+    #[error("the two passphrases are not the same")]
+    PassphrasesDiffer,
+    /// The passphrase in the environment is not text.
+    #[error("the passphrase in VAULT_PASSPHRASE is not text in UTF-8")]
+    PassphraseNotText,
+    /// The command that should give the passphrase could not be run.
+    #[error("cannot run the passphrase command {command:?}")]
+    PassphraseCommand {
+        /// The command.
+        command: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The command that should give the passphrase failed.
+    #[error("the passphrase command {command:?} ended with {status}")]
+    PassphraseCommandFailed {
+        /// The command.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// Stopped while a question was asked.
+    #[error("interrupted")]
+    Interrupted,
+    /// The terminal failed.
+    #[error("cannot ask for the passphrase on the terminal")]
+    Terminal(#[source] io::Error),
+    /// Signals cannot be caught.
+    #[error("cannot listen for Ctrl-C")]
+    Signals(#[source] io::Error),
+    /// The result cannot be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl CliError {
+    /// How a command that fails so ends.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Core(error) => error.kind().into(),
+            Self::History { error, .. } => error.kind().into(),
+            Self::OtherVault { .. } => Exit::Integrity,
+            Self::NoLocation
+            | Self::Location(_)
+            | Self::NotADate { .. }
+            | Self::NotText { .. }
+            | Self::ReadFile { .. }
+            | Self::Recipient { .. }
+            | Self::NoRecipients { .. }
+            | Self::Seal(SealError::MixedRecipients | SealError::WorkFactor { .. })
+            | Self::NotPostQuantum { .. } => Exit::Usage,
+            Self::VaultExists { .. } | Self::IdentityExists { .. } => Exit::Conflict,
+            Self::KeyFile(KeyFileError::Read { source, .. } | KeyFileError::Write { source, .. }) => {
+                match of_io(source) {
+                    Exit::Failed => Exit::Keys,
+                    exit => exit,
+                }
+            }
+            Self::Interrupted => Exit::Interrupted,
+            Self::Terminal(_)
+            | Self::KeyFile(_)
+            | Self::DeviceKey { .. }
+            | Self::Identity { .. }
+            | Self::Unlock(_)
+            | Self::IdentityContents(_)
+            | Self::NoIdentity
+            | Self::NoPassphrase
+            | Self::EmptyPassphrase
+            | Self::PassphrasesDiffer
+            | Self::PassphraseNotText
+            | Self::PassphraseCommand { .. }
+            | Self::PassphraseCommandFailed { .. } => Exit::Keys,
+            Self::OwnDirectory { source, .. } | Self::Output(source) => of_io(source),
+            Self::Seal(_) | Self::NoHome(_) | Self::Signals(_) => Exit::Failed,
+        }
+    }
+
+    /// Whether whoever read the result went away, which is no failure.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn of_io(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full.into(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission.into(),
+        _ => Exit::Failed,
+    }
+}
+
+impl From<ResolveError> for CliError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Find(error) => Self::Core(error),
+            ResolveError::NotADate { text } => Self::NotADate { text },
+        }
+    }
+}
+
+impl From<IdentityFileError> for CliError {
+    fn from(error: IdentityFileError) -> Self {
+        match error {
+            IdentityFileError::Open(error) => Self::Unlock(error),
+            error => Self::IdentityContents(error),
+        }
+    }
+}
+
+impl From<RandomUnavailable> for CliError {
+    fn from(error: RandomUnavailable) -> Self {
+        Self::Core(error.into())
+    }
+}

@@ -1,0 +1,268 @@
+//! How a failure is told: what happened, why, and what to try next.
+//!
+//! Every error ends with a line `next:`. Text that comes from elsewhere is escaped: no file name or server can write control
+//! characters to the terminal through an error.
+
+use std::error::Error as StdError;
+use std::panic::PanicHookInfo;
+
+use vault_core::error::{Error, ErrorKind};
+use vault_core::keys::age_file::{OpenError, SealError};
+use vault_core::keys::key_file::KeyFileError;
+
+use crate::error::CliError;
+use crate::ui::human::{message, shell_word};
+use crate::ui::{Label, eprint_line};
+
+/// Tells a failure on stderr; `vault` is the text that names the vault.
+pub(crate) fn print(error: &CliError, vault: Option<&str>, colored: bool) {
+    eprint_line(&lines(error, vault, colored).join("\n"));
+}
+
+/// Tells what to do about damage that a check found.
+pub(crate) fn print_damage(vault: Option<&str>) {
+    let next = command("restore latest --target ./rescued", vault);
+    eprint_line(&message(&format!(
+        "  next: save what is whole: `{next}`; then delete damaged packs and back up again: what the source still has is stored anew"
+    )));
+}
+
+/// The lines that tell a failure.
+fn lines(error: &CliError, vault: Option<&str>, colored: bool) -> Vec<String> {
+    let told: &(dyn StdError + 'static) = match error {
+        // A store's error says by itself what happened, and to what.
+        CliError::Core(Error::Store(error)) => error,
+        CliError::History { error, .. } => &**error,
+        error => error,
+    };
+    let mut lines = vec![format!("{}: {}", Label::Error.text(colored), message(&told.to_string()))];
+    lines.extend(causes(told).into_iter().map(|cause| format!("  caused by: {cause}")));
+    lines.push(format!("  next: {}", message(&next_step(error, vault))));
+    lines
+}
+
+/// What an error was caused by, one text for each link of the chain.
+pub(crate) fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+        .map(|cause| message(&cause.to_string()))
+        .collect()
+}
+
+/// Makes a panic one line without backtrace, in whichever thread it happens.
+pub(crate) fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| eprint_line(&panic_line(info))));
+}
+
+fn panic_line(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    let place =
+        info.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
+    format!("internal error{place}: {}; please report this, with the command that led to it", message(text))
+}
+
+/// A command line of ours for the vault at hand.
+fn command(arguments: &str, vault: Option<&str>) -> String {
+    format!("vault {arguments} --vault {}", shell_word(vault.unwrap_or("./my-vault")))
+}
+
+/// What to try next.
+fn next_step(error: &CliError, vault: Option<&str>) -> String {
+    match error {
+        CliError::Core(error) => next_step_of_core(error, vault),
+        CliError::OtherVault { places, .. } => format!(
+            "do not back up there before you know why; if you replaced the vault yourself, delete its line in {}",
+            shell_word(&places.to_string_lossy())
+        ),
+        CliError::History { remembered, .. } => format!(
+            "do not write to it; compare it with a copy. Only if you know why it is older, forget it: `rm -r {}`",
+            shell_word(&remembered.to_string_lossy())
+        ),
+        CliError::NoLocation => {
+            "name the vault: `vault snapshots --vault ./my-vault`, or set VAULT_LOCATION".to_owned()
+        }
+        CliError::Location(_) => "give a directory: `--vault ./my-vault`".to_owned(),
+        CliError::VaultExists { .. } => {
+            format!("back up into it: `{}`, or name another place", command("backup PATH", vault))
+        }
+        CliError::NotADate { .. } => format!("see what there is: `{}`", command("snapshots", vault)),
+        CliError::NoHome(_) => "set HOME, or XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_CACHE_HOME".to_owned(),
+        CliError::ReadFile { path, .. } => {
+            format!("look at it: `ls -l {}`", shell_word(&path.to_string_lossy()))
+        }
+        CliError::NotText { path } => format!("look at it: `file {}`", shell_word(&path.to_string_lossy())),
+        CliError::OwnDirectory { variable: Some(variable), .. } => {
+            format!("make it writable, or set {variable} to a directory of yours")
+        }
+        CliError::OwnDirectory { path, variable: None, .. } => {
+            format!("look at it: `ls -ld {}`", shell_word(&path.to_string_lossy()))
+        }
+        CliError::KeyFile(error) => next_step_for_key_file(error),
+        CliError::DeviceKey { path, .. } => format!(
+            "move it away to make another: `mv {0} {0}.old`; the next backup registers it",
+            shell_word(&path.to_string_lossy())
+        ),
+        CliError::Identity { .. } => {
+            "give an age identity file or an OpenSSH private key of kind ed25519".to_owned()
+        }
+        CliError::Unlock(error) => next_step_for_identity(error).to_owned(),
+        CliError::IdentityContents(_) => USE_A_COPY.to_owned(),
+        CliError::Seal(SealError::MixedRecipients) => {
+            "give only recipients that start with age1pq1, or only others".to_owned()
+        }
+        CliError::Seal(_) | CliError::Signals(_) | CliError::Interrupted => {
+            "run the command again".to_owned()
+        }
+        CliError::Recipient { .. } | CliError::NoRecipients { .. } => {
+            "give age1pq1…, age1… or ssh-ed25519 recipients; `age-keygen -y KEY-FILE` prints that of a key"
+                .to_owned()
+        }
+        CliError::NotPostQuantum { .. } => {
+            "use a recipient that starts with age1pq1, or leave --pq required out".to_owned()
+        }
+        CliError::IdentityExists { path } => format!(
+            "leave --recipient out to use this identity, or move {} away to make another",
+            shell_word(&path.to_string_lossy())
+        ),
+        CliError::NoIdentity => {
+            "copy identity.age from the machine that made the vault, beside this machine's device.key"
+                .to_owned()
+        }
+        CliError::NoPassphrase | CliError::PassphraseNotText => {
+            "use --passphrase-file FILE, --passphrase-command COMMAND or VAULT_PASSPHRASE, or --identity FILE"
+                .to_owned()
+        }
+        CliError::EmptyPassphrase => "choose a passphrase of several words".to_owned(),
+        CliError::PassphrasesDiffer => "run the command again and type the same passphrase twice".to_owned(),
+        CliError::PassphraseCommand { command, .. } | CliError::PassphraseCommandFailed { command, .. } => {
+            format!("see what it does by itself: `sh -c {}`", shell_word(command))
+        }
+        CliError::Terminal(_) => "run the command again, or use --passphrase-file FILE".to_owned(),
+        CliError::Output(_) => "look at where the output goes: is the disk full?".to_owned(),
+    }
+}
+
+fn next_step_for_key_file(error: &KeyFileError) -> String {
+    match error {
+        KeyFileError::Loose { path, .. } => {
+            format!("keep it to yourself: `chmod 600 {}`", shell_word(&path.to_string_lossy()))
+        }
+        KeyFileError::Write { path, .. } => format!(
+            "look at its directory: `ls -ld {}`; XDG_CONFIG_HOME names another",
+            shell_word(&path.parent().unwrap_or(path).to_string_lossy())
+        ),
+        KeyFileError::Exists { path }
+        | KeyFileError::NotAKeyFile { path }
+        | KeyFileError::Read { path, .. } => {
+            format!("look at it: `ls -l {}`", shell_word(&path.to_string_lossy()))
+        }
+        _ => "look at it: `ls -l`".to_owned(),
+    }
+}
+
+fn next_step_for_identity(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::NeedsIdentity | OpenError::NotForTheseIdentities => {
+            "give the key that it is sealed to: `--identity FILE`"
+        }
+        OpenError::NeedsPassphrase => "leave --identity out to open it with its passphrase",
+        OpenError::WrongPassphrase | OpenError::IdentityLocked => "try again with the right passphrase",
+        _ => USE_A_COPY,
+    }
+}
+
+/// What helps where the identity itself is damaged.
+const USE_A_COPY: &str = "move it away, so that the one in the vault is used";
+
+/// What to try next after an error of the library: by variant where there is something to say, else by kind.
+fn next_step_of_core(error: &Error, vault: Option<&str>) -> String {
+    match error {
+        Error::DeviceUnknown { .. } => {
+            format!("register this device by a backup: `{}`", command("backup PATH", vault))
+        }
+        Error::NotAMember { .. } => {
+            "use the identity of a member: `--identity FILE`, or the passphrase of theirs".to_owned()
+        }
+        Error::NoSuchSnapshot { .. } | Error::AmbiguousSnapshot { .. } => {
+            format!("see what there is: `{}`", command("snapshots", vault))
+        }
+        Error::NoSuchPath { snapshot, .. } => {
+            format!("see what there is: `{}`", command(&format!("ls {}", snapshot.short()), vault))
+        }
+        Error::Source { path, .. } => format!("look at it: `ls -ld {}`", shell_word(&path.to_string_lossy())),
+        Error::Pattern { .. } => "write it as in a .gitignore file: `--exclude '*.tmp'`".to_owned(),
+        Error::TargetNotEmpty { .. } => "restore into a new directory: `--target ./restored`".to_owned(),
+        Error::Contended { .. } => "run the command again when other backups have ended".to_owned(),
+        Error::Damaged { .. } | Error::Missing { .. } | Error::ChunkMissing { .. } | Error::Tree { .. } => {
+            format!("find out how far the damage goes: `{}`", command("check --read-data", vault))
+        }
+        Error::Keyring(_) => {
+            "unlock with the identity of a member who holds these keys: `--identity FILE`".to_owned()
+        }
+        _ => next_step_by_kind(error.kind(), vault),
+    }
+}
+
+fn next_step_by_kind(kind: ErrorKind, vault: Option<&str>) -> String {
+    match kind {
+        ErrorKind::Usage => "see `vault help`".to_owned(),
+        ErrorKind::Permission => "check who may read and write there: `ls -ld`".to_owned(),
+        ErrorKind::Conflict => "name another place, or move away what is there".to_owned(),
+        ErrorKind::Full => "make room, then run the command again: what is stored stays stored".to_owned(),
+        ErrorKind::Network => "check the connection, then run the command again".to_owned(),
+        ErrorKind::Integrity => {
+            format!("find out how far the damage goes: `{}`", command("check --read-data", vault))
+        }
+        ErrorKind::NotFound => {
+            format!("check the place, or make a vault there: `{}`", command("init", vault))
+        }
+        ErrorKind::Interrupted => "run the command again: it continues from what is stored".to_owned(),
+        _ => "run the command again with --verbose; if it fails again, please report it".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes_and_the_next_step() {
+        let source = io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let error = CliError::Core(Error::Source { path: PathBuf::from("/a b"), source });
+
+        assert_eq!(
+            lines(&error, None, false),
+            [
+                "error: cannot back up \"/a b\"",
+                "  caused by: no such file",
+                "  next: look at it: `ls -ld '/a b'`"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_next_step_names_the_vault_at_hand() {
+        let error = CliError::Core(Error::NoSuchSnapshot { wanted: "x".to_owned() });
+
+        let next = lines(&error, Some("/mnt/my vault"), false).pop();
+
+        assert_eq!(
+            next.as_deref(),
+            Some("  next: see what there is: `vault snapshots --vault '/mnt/my vault'`")
+        );
+    }
+
+    #[test]
+    fn an_error_cannot_write_control_characters() {
+        let error = CliError::VaultExists { location: "\x1b[2J\nerror: gone".to_owned() };
+
+        let text = lines(&error, Some("\x07"), true).join("\n");
+
+        assert!(!text.contains("\x1b[2J") && !text.contains('\x07'), "{text:?}");
+        assert_eq!(text.lines().count(), 2);
+    }
+}

@@ -1,0 +1,271 @@
+//! How people name a snapshot and a path in it: `latest:/Trip`, `3fa94c1e`, `2026-11-22T10:00:Fotos`.
+//!
+//! The text is split at the first colon; only a time of day takes colons of its own. A leading slash of the path says nothing.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use vault_core::error::Error;
+use vault_core::id::SnapshotId;
+use vault_core::ops::snapshots::{SnapshotInfo, find};
+
+/// A snapshot and a path below its root, as they were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spec {
+    /// The snapshot: `latest`, the beginning of an id, a date.
+    pub(crate) snapshot: String,
+    /// The path below its root; empty for the root.
+    pub(crate) path: PathBuf,
+}
+
+/// A path that does not stay below the root of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a path in a snapshot cannot contain `..`")]
+pub(crate) struct LeavesRoot;
+
+impl Spec {
+    /// Reads `SNAP[:PATH]`.
+    pub(crate) fn parse(text: &OsStr) -> Result<Self, LeavesRoot> {
+        let bytes = text.as_bytes();
+        let moment = moment_length(bytes);
+        let end = bytes[moment..].iter().position(|&b| b == b':').map_or(bytes.len(), |at| moment + at);
+        let path = bytes.get(end + 1..).unwrap_or_default();
+        Ok(Self {
+            snapshot: String::from_utf8_lossy(&bytes[..end]).into_owned(),
+            path: below_root(Path::new(OsStr::from_bytes(path)))?,
+        })
+    }
+}
+
+/// Takes `SNAP[:PATH]` from the command line, where a path need not be UTF-8.
+pub(crate) fn parser() -> impl TypedValueParser<Value = Spec> {
+    OsStringValueParser::new().try_map(|text| Spec::parse(&text))
+}
+
+/// The path without leading slash, `.` and repeated slashes.
+fn below_root(path: &Path) -> Result<PathBuf, LeavesRoot> {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => return Err(LeavesRoot),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    Ok(clean)
+}
+
+/// Length of the date and time of day that the text begins with; 0 if it does not begin with both.
+fn moment_length(text: &[u8]) -> usize {
+    const FORMS: [&[u8]; 3] = [b"0000-00-00T00:00:00", b"0000-00-00T00:00", b"0000-00-00T00"];
+    let fits = |form: &&[u8]| {
+        let alike =
+            |(form, byte): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { form == byte };
+        text.len() >= form.len()
+            && form.iter().zip(text).all(alike)
+            // `2026-11-22T10:05pm` is hour 10 and the path `05pm`.
+            && matches!(text.get(form.len()), None | Some(b':'))
+    };
+    FORMS.into_iter().find(fits).map_or(0, <[u8]>::len)
+}
+
+/// Why a text names no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResolveError {
+    /// There is none.
+    #[error(transparent)]
+    Find(#[from] Error),
+    /// It looks like a date, but the calendar does not have it.
+    #[error("{text:?} is not a date: expected one like 2026-11-22 or 2026-11-22T10:00")]
+    NotADate {
+        /// The text.
+        text: String,
+    },
+}
+
+/// Finds the snapshot that a text names. A date means the newest complete one before its end, in the given time zone.
+pub(crate) fn resolve(
+    snapshots: &[SnapshotInfo],
+    wanted: &str,
+    zone: &TimeZone,
+) -> Result<SnapshotId, ResolveError> {
+    if !looks_like_date(wanted) {
+        return Ok(find(snapshots, wanted)?);
+    }
+    let not_a_date = || ResolveError::NotADate { text: wanted.to_owned() };
+    let end = end_of(wanted, zone).ok_or_else(not_a_date)?;
+    // A whole second: no finer unit can be named.
+    let end = vault_core::time::Timestamp::new(end.as_second(), 0);
+    let before = snapshots.iter().filter(|snapshot| !snapshot.partial && snapshot.time < end);
+    before
+        .max_by_key(|snapshot| snapshot.time)
+        .map(|snapshot| snapshot.id)
+        .ok_or_else(|| Error::NoSuchSnapshot { wanted: wanted.to_owned() }.into())
+}
+
+/// No id and no `latest` has four digits and a hyphen at the beginning.
+fn looks_like_date(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(year, _)| year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The first moment after the day, hour, minute or second that a text names.
+fn end_of(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let (date, time) = match text.split_once('T') {
+        None => (text, None),
+        Some((date, time)) => (date, Some(time)),
+    };
+    let date = numbers::<3>(date, '-', &[4, 2, 2])?;
+    let date = Date::new(date[0], i8::try_from(date[1]).ok()?, i8::try_from(date[2]).ok()?).ok()?;
+    let (time, unit) = match time {
+        None => (Time::midnight(), Span::new().days(1)),
+        Some(time) => time_of_day(time)?,
+    };
+    let start = DateTime::from_parts(date, time);
+    Some(start.checked_add(unit).ok()?.to_zoned(zone.clone()).ok()?.timestamp())
+}
+
+/// A time of day, and the length of the moment it names.
+fn time_of_day(text: &str) -> Option<(Time, Span)> {
+    let (parts, unit) = match text.len() {
+        2 => (numbers::<1>(text, ':', &[2])?.to_vec(), Span::new().hours(1)),
+        5 => (numbers::<2>(text, ':', &[2, 2])?.to_vec(), Span::new().minutes(1)),
+        8 => (numbers::<3>(text, ':', &[2, 2, 2])?.to_vec(), Span::new().seconds(1)),
+        _ => return None,
+    };
+    let part = |i: usize| parts.get(i).map_or(Some(0), |&number| i8::try_from(number).ok());
+    Some((Time::new(part(0)?, part(1)?, part(2)?, 0).ok()?, unit))
+}
+
+/// Exactly `N` numbers with so many digits each.
+fn numbers<const N: usize>(text: &str, separator: char, digits: &[usize; N]) -> Option<[i16; N]> {
+    let parts: Vec<&str> = text.split(separator).collect();
+    let parts: [&str; N] = parts.try_into().ok()?;
+    let mut numbers = [0; N];
+    for (number, (part, digits)) in numbers.iter_mut().zip(parts.iter().zip(digits)) {
+        if part.len() != *digits || !part.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        *number = part.parse().ok()?;
+    }
+    Some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use vault_core::id::DeviceId;
+
+    use super::*;
+
+    fn parse(text: &str) -> (String, String) {
+        let spec = Spec::parse(OsStr::new(text)).unwrap();
+        (spec.snapshot, spec.path.to_str().unwrap().to_owned())
+    }
+
+    fn pair(snapshot: &str, path: &str) -> (String, String) {
+        (snapshot.to_owned(), path.to_owned())
+    }
+
+    fn snapshot(number: u8, time: &str, partial: bool) -> SnapshotInfo {
+        let time: Timestamp = time.parse().unwrap();
+        SnapshotInfo {
+            id: SnapshotId::new([number; 32]),
+            time: vault_core::time::Timestamp::new(time.as_second(), time.subsec_nanosecond() as u32),
+            host: "h".to_owned(),
+            paths: vec![],
+            tags: vec![],
+            device: DeviceId::new([0; 16]),
+            partial,
+            files: 0,
+            bytes: 0,
+            stored_bytes: 0,
+        }
+    }
+
+    fn number(result: Result<SnapshotId, ResolveError>) -> Option<u8> {
+        result.ok().map(|id| id.as_bytes()[0])
+    }
+
+    #[test]
+    fn a_path_follows_the_first_colon() {
+        assert_eq!(parse("latest"), pair("latest", ""));
+        assert_eq!(parse("latest:"), pair("latest", ""));
+        assert_eq!(parse("latest~2:/Trip"), pair("latest~2", "Trip"));
+        assert_eq!(parse("3fa9:Trip/2026/./a:b"), pair("3fa9", "Trip/2026/a:b"));
+        assert_eq!(parse(":/x"), pair("", "x"));
+    }
+
+    #[test]
+    fn a_time_of_day_keeps_its_colons() {
+        assert_eq!(parse("2026-11-22:/Trip"), pair("2026-11-22", "Trip"));
+        assert_eq!(parse("2026-11-22T10"), pair("2026-11-22T10", ""));
+        assert_eq!(parse("2026-11-22T10:00"), pair("2026-11-22T10:00", ""));
+        assert_eq!(parse("2026-11-22T10:00:Trip"), pair("2026-11-22T10:00", "Trip"));
+        assert_eq!(parse("2026-11-22T10:00:30:/05"), pair("2026-11-22T10:00:30", "05"));
+        assert_eq!(parse("2026-11-22T10:/05"), pair("2026-11-22T10", "05"));
+        assert_eq!(parse("2026-11-22T10:05pm"), pair("2026-11-22T10", "05pm"));
+    }
+
+    #[test]
+    fn a_path_stays_below_the_root() {
+        assert_eq!(Spec::parse(OsStr::new("latest:a/../../b")), Err(LeavesRoot));
+        assert_eq!(parse("latest:///a//b/"), pair("latest", "a/b"));
+    }
+
+    #[test]
+    fn a_path_need_not_be_text() {
+        let spec = Spec::parse(OsStr::from_bytes(b"latest:/caf\xe9")).unwrap();
+
+        assert_eq!(spec.path.as_os_str().as_bytes(), b"caf\xe9");
+    }
+
+    #[test]
+    fn a_date_means_the_newest_complete_snapshot_before_its_end() {
+        let list = [
+            snapshot(1, "2026-11-21T23:59:59.9Z", false),
+            snapshot(2, "2026-11-22T09:00:59.9Z", false),
+            snapshot(3, "2026-11-22T09:01:00Z", false),
+            snapshot(4, "2026-11-22T12:00:00Z", true),
+        ];
+        let find = |wanted| number(resolve(&list, wanted, &TimeZone::UTC));
+
+        assert_eq!(find("2026-11-20"), None);
+        assert_eq!(find("2026-11-21"), Some(1));
+        assert_eq!(find("2026-11-22"), Some(3));
+        assert_eq!(find("2030-01-01"), Some(3));
+        assert_eq!(find("2026-11-22T08"), Some(1));
+        assert_eq!(find("2026-11-22T09:00"), Some(2));
+        assert_eq!(find("2026-11-22T09:01"), Some(3));
+        assert_eq!(find("2026-11-22T09:00:58"), Some(1));
+    }
+
+    #[test]
+    fn a_date_is_one_of_the_local_time_zone() {
+        let list = [snapshot(1, "2026-11-22T23:30:00Z", false)];
+
+        assert_eq!(number(resolve(&list, "2026-11-22", &TimeZone::fixed(jiff::tz::offset(1)))), None);
+        assert_eq!(number(resolve(&list, "2026-11-23", &TimeZone::fixed(jiff::tz::offset(1)))), Some(1));
+    }
+
+    #[test]
+    fn a_date_that_the_calendar_does_not_have_is_refused() {
+        let dates = [
+            "2026-02-30",
+            "2026-13-01",
+            "2026-1-1",
+            "2026-11-22T24:00",
+            "2026-11-22T1:00",
+            "2026-11-22T",
+            "2026-11",
+        ];
+
+        for text in dates {
+            let result = resolve(&[], text, &TimeZone::UTC);
+            assert!(matches!(result, Err(ResolveError::NotADate { .. })), "{text}: {result:?}");
+        }
+    }
+}

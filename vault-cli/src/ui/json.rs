@@ -1,0 +1,433 @@
+//! The documents that `--json` prints: one for each command, and nothing else on stdout.
+//!
+//! They are a promise to scripts: fields may be added, but none is renamed, removed or given another meaning. Tests pin them.
+//! Ids are full lower-case hex, sizes bytes, times ISO 8601 in UTC.
+
+mod ls;
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use vault_core::id::SnapshotId;
+use vault_core::ops::backup::BackupSummary;
+use vault_core::ops::check::{CheckSummary, Finding};
+use vault_core::ops::restore::RestoreSummary;
+use vault_core::ops::snapshots::SnapshotInfo;
+use vault_core::progress::Notice;
+
+pub(crate) use self::ls::ListWriter;
+
+use super::time;
+use crate::report;
+
+/// Writes one document and the end of its line.
+pub(crate) fn write_document(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, document)?;
+    out.write_all(b"\n")
+}
+
+/// A path: as text, and where that is not all of it, its bytes as hex too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct PathText {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+}
+
+impl PathText {
+    pub(crate) fn new(path: &Path) -> Self {
+        let bytes = path.as_os_str().as_bytes();
+        Self {
+            path: String::from_utf8_lossy(bytes).into_owned(),
+            path_bytes: str::from_utf8(bytes).is_err().then(|| hex(bytes)),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// An item that is missing from the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Problem {
+    #[serde(flatten)]
+    path: PathText,
+    message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(notice: &Notice<'_>) -> Self {
+        Self { path: PathText::new(notice.subject), message: notice.message.to_owned() }
+    }
+}
+
+/// What `init` made.
+#[derive(Debug, Serialize)]
+pub(crate) struct Init<'a> {
+    command: &'static str,
+    vault: String,
+    location: &'a str,
+    post_quantum: &'static str,
+    identity: PathText,
+}
+
+impl<'a> Init<'a> {
+    pub(crate) fn new(vault: &str, location: &'a str, post_quantum: &'static str, identity: &Path) -> Self {
+        Self {
+            command: "init",
+            vault: vault.to_owned(),
+            location,
+            post_quantum,
+            identity: PathText::new(identity),
+        }
+    }
+}
+
+/// What `backup` did.
+#[derive(Debug, Serialize)]
+pub(crate) struct Backup<'a> {
+    command: &'static str,
+    vault: String,
+    snapshot: String,
+    partial: bool,
+    created_vault: bool,
+    files: u64,
+    directories: u64,
+    others: u64,
+    bytes: u64,
+    new_entries: u64,
+    changed_entries: u64,
+    unchanged_entries: u64,
+    failed_entries: u64,
+    skipped_entries: u64,
+    read_bytes: u64,
+    added_bytes: u64,
+    stored_bytes: u64,
+    seconds: f64,
+    problems: &'a [Problem],
+}
+
+impl<'a> Backup<'a> {
+    pub(crate) fn new(vault: &str, summary: &BackupSummary, run: Run<'a>) -> Self {
+        let counts = &summary.counts;
+        Self {
+            command: "backup",
+            vault: vault.to_owned(),
+            snapshot: summary.snapshot.to_hex(),
+            partial: summary.partial,
+            created_vault: run.created_vault,
+            files: counts.files,
+            directories: counts.directories,
+            others: counts.others,
+            bytes: counts.bytes,
+            new_entries: counts.new_entries,
+            changed_entries: counts.changed_entries,
+            unchanged_entries: counts.unchanged_entries,
+            failed_entries: counts.failed_entries,
+            skipped_entries: counts.skipped_entries,
+            read_bytes: counts.read_bytes,
+            added_bytes: counts.added_bytes,
+            stored_bytes: counts.stored_bytes,
+            seconds: run.elapsed.as_secs_f64(),
+            problems: run.problems,
+        }
+    }
+}
+
+/// What the front end knows about a run that the operation does not tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) created_vault: bool,
+    pub(crate) elapsed: Duration,
+    pub(crate) problems: &'a [Problem],
+}
+
+/// What `restore` did.
+#[derive(Debug, Serialize)]
+pub(crate) struct Restore<'a> {
+    command: &'static str,
+    snapshot: String,
+    target: PathText,
+    interrupted: bool,
+    files: u64,
+    directories: u64,
+    others: u64,
+    bytes: u64,
+    failed_entries: u64,
+    failed_attributes: u64,
+    seconds: f64,
+    problems: &'a [Problem],
+}
+
+impl<'a> Restore<'a> {
+    pub(crate) fn new(snapshot: &SnapshotId, target: &Path, summary: &RestoreSummary, run: Run<'a>) -> Self {
+        Self {
+            command: "restore",
+            snapshot: snapshot.to_hex(),
+            target: PathText::new(target),
+            interrupted: summary.interrupted,
+            files: summary.files,
+            directories: summary.directories,
+            others: summary.others,
+            bytes: summary.bytes,
+            failed_entries: summary.failed_entries,
+            failed_attributes: summary.failed_attributes,
+            seconds: run.elapsed.as_secs_f64(),
+            problems: run.problems,
+        }
+    }
+}
+
+/// What `snapshots` found.
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the fields are those of the document")]
+pub(crate) struct Snapshots {
+    command: &'static str,
+    vault: String,
+    snapshots: Vec<Snapshot>,
+}
+
+#[derive(Debug, Serialize)]
+struct Snapshot {
+    id: String,
+    time: String,
+    host: String,
+    paths: Vec<PathText>,
+    tags: Vec<String>,
+    device: String,
+    partial: bool,
+    files: u64,
+    bytes: u64,
+    stored_bytes: u64,
+}
+
+impl Snapshots {
+    pub(crate) fn new(vault: &str, snapshots: &[SnapshotInfo]) -> Self {
+        let snapshots = snapshots.iter().map(Snapshot::new).collect();
+        Self { command: "snapshots", vault: vault.to_owned(), snapshots }
+    }
+}
+
+impl Snapshot {
+    fn new(info: &SnapshotInfo) -> Self {
+        Self {
+            id: info.id.to_hex(),
+            time: time::iso(info.time),
+            host: info.host.clone(),
+            paths: info.paths.iter().map(|path| PathText::new(path)).collect(),
+            tags: info.tags.clone(),
+            device: info.device.to_hex(),
+            partial: info.partial,
+            files: info.files,
+            bytes: info.bytes,
+            stored_bytes: info.stored_bytes,
+        }
+    }
+}
+
+/// What `check` found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
+    command: &'static str,
+    vault: String,
+    interrupted: bool,
+    objects: u64,
+    bytes: u64,
+    snapshots: u64,
+    chunks: u64,
+    orphans: u64,
+    seconds: f64,
+    findings: Vec<CheckFinding>,
+}
+
+#[derive(Debug, Serialize)]
+struct CheckFinding {
+    object: Option<String>,
+    snapshots: Vec<String>,
+    message: String,
+    causes: Vec<String>,
+}
+
+impl Check {
+    pub(crate) fn new(vault: &str, summary: &CheckSummary, elapsed: Duration) -> Self {
+        Self {
+            command: "check",
+            vault: vault.to_owned(),
+            interrupted: summary.interrupted,
+            objects: summary.objects,
+            bytes: summary.bytes,
+            snapshots: summary.snapshots,
+            chunks: summary.chunks,
+            orphans: summary.orphans,
+            seconds: elapsed.as_secs_f64(),
+            findings: summary.findings.iter().map(CheckFinding::new).collect(),
+        }
+    }
+}
+
+impl CheckFinding {
+    fn new(finding: &Finding) -> Self {
+        Self {
+            object: finding.object.as_ref().map(ToString::to_string),
+            snapshots: finding.snapshots.iter().map(SnapshotId::to_hex).collect(),
+            message: finding.error.to_string(),
+            causes: report::causes(&finding.error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::PathBuf;
+
+    use serde_json::{Value, json};
+    use vault_core::error::Error;
+    use vault_core::id::DeviceId;
+    use vault_core::ops::backup::BackupCounts;
+    use vault_core::progress::Severity;
+    use vault_core::time::Timestamp;
+
+    use super::*;
+
+    const SNAPSHOT: SnapshotId = SnapshotId::new([0xab; 32]);
+
+    fn value(document: &impl Serialize) -> Value {
+        serde_json::to_value(document).unwrap()
+    }
+
+    fn problem() -> Problem {
+        let subject = Path::new(OsStr::from_bytes(b"caf\xe9"));
+        Problem::new(&Notice { severity: Severity::Problem, subject, message: "permission denied" })
+    }
+
+    #[test]
+    fn init_has_these_fields() {
+        let document = Init::new("ab", "./v", "required", Path::new("/c/identity.age"));
+
+        assert_eq!(
+            value(&document),
+            json!({
+                "command": "init", "vault": "ab", "location": "./v", "post_quantum": "required",
+                "identity": {"path": "/c/identity.age"},
+            })
+        );
+    }
+
+    #[test]
+    fn backup_has_these_fields() {
+        let counts = BackupCounts {
+            files: 1,
+            directories: 2,
+            others: 3,
+            bytes: 4,
+            new_entries: 5,
+            changed_entries: 6,
+            unchanged_entries: 7,
+            failed_entries: 8,
+            skipped_entries: 9,
+            read_bytes: 10,
+            added_bytes: 11,
+            stored_bytes: 12,
+        };
+        let summary = BackupSummary { snapshot: SNAPSHOT, partial: true, counts };
+        let problems = [problem()];
+        let run = Run { created_vault: true, elapsed: Duration::from_millis(1_500), problems: &problems };
+
+        assert_eq!(
+            value(&Backup::new("cd", &summary, run)),
+            json!({
+                "command": "backup", "vault": "cd", "snapshot": "ab".repeat(32), "partial": true,
+                "created_vault": true, "files": 1, "directories": 2, "others": 3, "bytes": 4,
+                "new_entries": 5, "changed_entries": 6, "unchanged_entries": 7, "failed_entries": 8,
+                "skipped_entries": 9, "read_bytes": 10, "added_bytes": 11, "stored_bytes": 12, "seconds": 1.5,
+                "problems": [{"path": "caf\u{fffd}", "path_bytes": "636166e9", "message": "permission denied"}],
+            })
+        );
+    }
+
+    #[test]
+    fn restore_has_these_fields() {
+        let summary = RestoreSummary {
+            files: 1,
+            directories: 2,
+            others: 3,
+            bytes: 4,
+            failed_entries: 5,
+            failed_attributes: 6,
+            interrupted: false,
+        };
+        let run = Run { created_vault: false, elapsed: Duration::ZERO, problems: &[] };
+
+        assert_eq!(
+            value(&Restore::new(&SNAPSHOT, Path::new("out"), &summary, run)),
+            json!({
+                "command": "restore", "snapshot": "ab".repeat(32), "target": {"path": "out"},
+                "interrupted": false, "files": 1, "directories": 2, "others": 3, "bytes": 4,
+                "failed_entries": 5, "failed_attributes": 6, "seconds": 0.0, "problems": [],
+            })
+        );
+    }
+
+    #[test]
+    fn snapshots_has_these_fields() {
+        let info = SnapshotInfo {
+            id: SNAPSHOT,
+            time: Timestamp::new(1_795_341_605, 0),
+            host: "laptop".to_owned(),
+            paths: vec![PathBuf::from("/home/a")],
+            tags: vec!["daily".to_owned()],
+            device: DeviceId::new([0xcd; 16]),
+            partial: false,
+            files: 1,
+            bytes: 2,
+            stored_bytes: 3,
+        };
+
+        assert_eq!(
+            value(&Snapshots::new("ef", &[info])),
+            json!({
+                "command": "snapshots", "vault": "ef",
+                "snapshots": [{
+                    "id": "ab".repeat(32), "time": "2026-11-22T10:00:05Z", "host": "laptop",
+                    "paths": [{"path": "/home/a"}], "tags": ["daily"], "device": "cd".repeat(16),
+                    "partial": false, "files": 1, "bytes": 2, "stored_bytes": 3,
+                }],
+            })
+        );
+    }
+
+    #[test]
+    fn check_has_these_fields() {
+        let finding = Finding { object: None, snapshots: vec![SNAPSHOT], error: Error::Interrupted };
+        let summary = CheckSummary {
+            objects: 1,
+            bytes: 2,
+            snapshots: 3,
+            chunks: 4,
+            orphans: 5,
+            findings: vec![finding],
+            interrupted: false,
+        };
+
+        assert_eq!(
+            value(&Check::new("ef", &summary, Duration::from_secs(2))),
+            json!({
+                "command": "check", "vault": "ef", "interrupted": false, "objects": 1, "bytes": 2, "snapshots": 3,
+                "chunks": 4, "orphans": 5, "seconds": 2.0,
+                "findings": [{
+                    "object": null, "snapshots": ["ab".repeat(32)], "message": "interrupted", "causes": [],
+                }],
+            })
+        );
+    }
+}
