@@ -1,1 +1,33 @@
+//! What the test batteries share: a vault of one's own, trees to put into it, comparison of trees, damage, and the binary.
+//!
+//! Everything happens in temporary directories, and nothing depends on the order or number of tests: each makes what it needs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test ends where something is not as expected"
+)]
+
+pub mod binary;
+pub mod damage;
+pub mod fixture;
+pub mod scan;
+pub mod vault;
+
+use std::path::PathBuf;
+
+pub use binary::Machine;
+pub use damage::{Action, Target};
+pub use fixture::{TreeFixture, noise, wait_for_next_tick};
+pub use scan::{Tree, assert_same_tree};
+pub use vault::TestVault;
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Whether the tests may make devices and give files to others.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
