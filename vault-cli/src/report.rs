@@ -75,10 +75,11 @@ fn next_step(error: &CliError, vault: Option<&str>) -> String {
             "do not back up there before you know why; if you replaced the vault yourself, delete its line in {}",
             shell_word(&places.to_string_lossy())
         ),
-        CliError::History { remembered, .. } => format!(
+        CliError::History { error, remembered } if error.is_rollback() => format!(
             "do not write to it; compare it with a copy. Only if you know why it is older, forget it: `rm -r {}`",
             shell_word(&remembered.to_string_lossy())
         ),
+        CliError::History { error, .. } => next_step_of_core(error, vault),
         CliError::NoLocation => {
             "name the vault: `vault snapshots --vault ./my-vault`, or set VAULT_LOCATION".to_owned()
         }
@@ -178,6 +179,10 @@ const USE_A_COPY: &str = "move it away, so that the one in the vault is used";
 /// What to try next after an error of the library: by variant where there is something to say, else by kind.
 fn next_step_of_core(error: &Error, vault: Option<&str>) -> String {
     match error {
+        error if error.is_newer_format() => "use a newer version of this program".to_owned(),
+        Error::History(_) => {
+            "do not write to it: copy the file of the statement from another copy of the vault".to_owned()
+        }
         Error::DeviceUnknown { .. } => {
             format!("register this device by a backup: `{}`", command("backup PATH", vault))
         }
@@ -228,6 +233,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use vault_core::store::StoreError;
 
     #[test]
     fn an_error_is_told_with_its_causes_and_the_next_step() {
@@ -254,6 +260,16 @@ mod tests {
             next.as_deref(),
             Some("  next: see what there is: `vault snapshots --vault '/mnt/my vault'`")
         );
+    }
+
+    #[test]
+    fn a_vault_of_a_newer_format_asks_for_a_newer_program() {
+        let newer = StoreError::NewerFormat { path: PathBuf::from("v"), found: 2, supported: 1 };
+        let error = CliError::Core(newer.into());
+
+        let next = lines(&error, None, false).pop();
+
+        assert_eq!(next.as_deref(), Some("  next: use a newer version of this program"));
     }
 
     #[test]

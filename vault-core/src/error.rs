@@ -277,6 +277,22 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    /// Whether a newer program wrote what could not be read.
+    pub fn is_newer_format(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::NewerFormat { .. })
+                | Self::History(FollowError::Invalid(
+                    LogError::NewerVersion { .. } | LogError::UnsupportedType { .. }
+                ))
+        )
+    }
+
+    /// Whether the log is well-formed, but not the one that this machine remembers.
+    pub fn is_rollback(&self) -> bool {
+        matches!(self, Self::History(FollowError::Forked { .. } | FollowError::RolledBack { .. }))
+    }
+
     /// What sort of error this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
