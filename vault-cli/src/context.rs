@@ -122,7 +122,7 @@ impl Context {
             if places::look_up(&places, location)? == Known::Vault(vault) {
                 return Ok(());
             }
-            places.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            places.parent().map_or(Ok(()), identity::make_directory)?;
             places::remember(&places, location, vault)
         };
         write().map_err(|source| CliError::OwnDirectory {
