@@ -18,18 +18,20 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
 use tempfile::TempDir;
-use vault_core::chunk::compress::Level;
 use vault_core::chunk::cut::Params;
 use vault_core::crypto::random::{Random as _, SystemRandom};
+use vault_core::id::{PackId, SnapshotId};
 use vault_core::keys::SecretString;
 use vault_core::keys::device::DeviceKeys;
 use vault_core::keys::identity_file::UserIdentity;
-use vault_core::log::PqPolicy;
-use vault_core::ops::backup::{BackupOptions, BackupSummary, Omissions, backup};
+use vault_core::log::{self, Body, Condemn, Forget, PqPolicy};
+use vault_core::ops::backup::{BackupOptions, BackupSummary, backup};
 use vault_core::ops::enroll::enroll;
 use vault_core::ops::init::{InitOptions, init};
+use vault_core::ops::tag::{TagChange, tag};
 use vault_core::ops::{Stop, Surroundings};
 use vault_core::progress::Silent;
+use vault_core::store::ObjectKey;
 use vault_core::store::location::Location;
 use vault_core::time::{FixedClock, Timestamp};
 use vault_core::vault::{LocalPaths, Vault};
@@ -130,15 +132,47 @@ impl Fixture {
     fn backup_by(&self, device: &DeviceKeys) -> BackupSummary {
         let options = BackupOptions {
             paths: vec![self.path("source")],
-            omit: Omissions::default(),
-            level: Level::DEFAULT,
             tags: vec!["reader".to_owned()],
             host: "host".to_owned(),
             program: "test".to_owned(),
+            ..BackupOptions::default()
         };
         let summary = backup(&mut self.open(), device, &options, &self.around()).unwrap();
         assert_eq!(summary.counts.failed_entries, 0);
         summary
+    }
+
+    /// Appends a statement of the first device, which must be allowed.
+    fn append(&self, body: Body) {
+        let vault = self.open();
+        let payload = vault.state().draft(self.device.device_id(), self.clock.0, body);
+        let stored = log::sign(&payload, self.device.signing()).unwrap();
+        vault.state().verify(&stored).unwrap();
+        let _ = vault.store().put_new(&ObjectKey::Statement(payload.seq), &stored).unwrap();
+    }
+
+    fn forget(&self, snapshot: SnapshotId) {
+        self.append(Body::Forget(Forget { snapshots: vec![snapshot] }));
+    }
+
+    /// The packs of the vault.
+    fn packs(&self) -> Vec<PathBuf> {
+        files_in(&self.path("vault/packs"))
+    }
+
+    /// Condemns packs, replaces all index objects of the domain but the last by none, and deletes what is condemned.
+    fn condemn(&self, packs: &[PathBuf], indexes: usize) {
+        let domain = self.identity.user_id().into();
+        let named = |path: &PathBuf| PackId::parse(path.file_name().unwrap().to_str().unwrap()).unwrap();
+        let mut condemned: Vec<_> = packs.iter().map(named).collect();
+        condemned.sort();
+        let mut replaced: Vec<_> = self.open().state().indexes(domain).take(indexes).collect();
+        replaced.sort();
+        for index in &replaced {
+            fs::remove_file(self.path("vault/index").join(index.to_hex())).unwrap();
+        }
+        self.append(Body::Condemn(Condemn { domain, packs: condemned, replaced, replacements: Vec::new() }));
+        packs.iter().for_each(|pack| fs::remove_file(pack).unwrap());
     }
 
     /// Restores a snapshot by the reader, and compares it with `source`.
@@ -402,4 +436,71 @@ fn a_byte_turned_around_anywhere_is_found() {
         assert!(!String::from_utf8_lossy(&output.stderr).contains("Traceback"), "{}", path.display());
         damage(&path, middle);
     }
+}
+
+#[test]
+fn a_vault_after_forget_and_prune_is_read() {
+    let Some(python) = python() else { return };
+    let fixture = Fixture::new();
+    fs::write(fixture.path("source/one"), "first contents").unwrap();
+    let first = fixture.backup().snapshot;
+    let packs = fixture.packs();
+    fs::remove_file(fixture.path("source/one")).unwrap();
+    fs::write(fixture.path("source/two"), "second contents").unwrap();
+    let second = fixture.backup().snapshot;
+
+    fixture.forget(first);
+    let forgotten = fixture.read_well(python, "list", &[]);
+    fixture.condemn(&packs, 1);
+    let verified = fixture.read_well(python, "verify", &[]);
+
+    assert_eq!(forgotten.lines().count(), 1);
+    assert!(forgotten.starts_with(&second.to_hex()), "{forgotten}");
+    assert!(verified.contains("1 snapshots") && verified.contains("1 indexes"), "{verified}");
+    fixture.assert_restored(python, "latest");
+    let identity = fixture.path("identity");
+    let arguments = [first.to_hex(), "nowhere".to_owned(), "--identity".to_owned()];
+    let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).chain([identity.as_os_str()]).collect();
+    assert_eq!(fixture.read(python, "extract", &arguments).status.code(), Some(1));
+}
+
+#[test]
+fn a_condemned_pack_is_absent_although_an_index_object_names_it() {
+    let Some(python) = python() else { return };
+    let fixture = Fixture::new();
+    fs::write(fixture.path("source/one"), "contents").unwrap();
+    let snapshot = fixture.backup().snapshot.to_hex();
+    // While the first packs are lost, a backup stores their chunks anew.
+    let first = fixture.packs();
+    let away = |pack: &PathBuf| fixture.path(pack.file_name().unwrap().to_str().unwrap());
+    first.iter().for_each(|pack| fs::rename(pack, away(pack)).unwrap());
+    fixture.backup();
+    let again = fixture.packs();
+    first.iter().for_each(|pack| fs::rename(away(pack), pack).unwrap());
+
+    fixture.condemn(&again, 0);
+
+    let verified = fixture.read_well(python, "verify", &[]);
+    assert!(verified.contains("2 snapshots"), "{verified}");
+    fixture.assert_restored(python, &snapshot);
+}
+
+#[test]
+fn tags_are_those_of_the_newest_annotation() {
+    let Some(python) = python() else { return };
+    let fixture = Fixture::new();
+    let snapshot = fixture.backup().snapshot;
+    let mut vault = fixture.open();
+    let reader = vault.unlock(&fixture.identity).unwrap();
+    for tags in [&["one"][..], &["two", "three"]] {
+        let set = Some(tags.iter().copied().map(str::to_owned).collect());
+        let change = TagChange { set, ..TagChange::default() };
+        tag(&mut vault, (&reader, &fixture.device), &[snapshot], &change, &fixture.around()).unwrap();
+    }
+
+    let listed = fixture.read_well(python, "list", &[]);
+    let verified = fixture.read_well(python, "verify", &[]);
+
+    assert!(listed.contains(" two,three "), "{listed}");
+    assert!(verified.contains("5 statements"), "{verified}");
 }

@@ -36,7 +36,8 @@ def _list(arguments):
     for commit in vault.log.commits:
         body = vault.body(commit)
         paths = " ".join(_shown(path) for path in body.paths)
-        print(commit.id.hex(), _time(commit.time), body.host, "partial" if commit.partial else "whole", paths)
+        tags = ",".join(vault.tags(commit)) or "-"
+        print(commit.id.hex(), _time(commit.time), body.host, "partial" if commit.partial else "whole", tags, paths)
 
 
 def _ls(arguments):

@@ -9,11 +9,11 @@ from . import membership
 from .keys import user_id
 from .membership import Members
 from .notation import (
-    MIB, Broken, Fields, any_bytes, anything, array, binary, blake3, boolean, check_signature, decode_cbor, require, text, time,
+    MIB, Broken, Fields, any_bytes, anything, array, ascending, binary, blake3, boolean, check_signature, decode_cbor, require, text, time,
     tuple_of, unsigned, up_to,
 )
 
-GENESIS, MEMBERS, COMMIT = 1, 2, 3
+GENESIS, MEMBERS, COMMIT, FORGET, CONDEMN, ATTEST, ANNOTATE = 1, 2, 3, 4, 5, 8, 11
 
 
 @dataclasses.dataclass
@@ -32,15 +32,40 @@ class Commit:
     body: bytes
     indexes: list
     partial: bool
+    annotation: "Annotation | None" = None
+
+
+@dataclasses.dataclass
+class Annotation:
+    """The newest annotation of a snapshot, still sealed."""
+
+    epoch: int
+    session: bytes
+    body: bytes
+
+
+def ids(least=0):
+    """The shape of an array of ascending ids."""
+
+    def shape(value, what):
+        found = array(binary(32), least=least)(value, what)
+        ascending(found, what)
+        return found
+
+    return shape
 
 
 class Log:
-    """The verified log of a vault."""
+    """The verified log of a vault: `commits` are the live snapshots, `indexes` the index objects in force, with their domains."""
 
     def __init__(self, vault, statements):
         self.vault = vault
         self.members = None
         self.commits = []
+        self.indexes = []
+        self.condemned = set()
+        self.attested = {}
+        self.statements = len(statements)
         self.epoch_recipients = {}
         self.final_heads = {}
         require(statements, "the log is empty")
@@ -61,7 +86,11 @@ class Log:
         fields = Fields(decode_cbor(payload, "payload"), "payload")
         kind = fields.get(0, unsigned(64))
         require(fields.get(1, unsigned(64)) == 1, "its version is unknown")
-        require(kind in (GENESIS, MEMBERS, COMMIT), f"its type {kind} is unknown")
+        takes = {
+            GENESIS: self._genesis, MEMBERS: self._members, COMMIT: self._commit, FORGET: self._forget, CONDEMN: self._condemn,
+            ATTEST: self._attest, ANNOTATE: self._annotate,
+        }
+        require(kind in takes, f"its type {kind} is unknown")
         require((kind == GENESIS) == (seq == 0), "genesis is the first statement and no other")
         if seq == 0:
             require(not fields.has(2) and not fields.has(4), "genesis names a vault or a previous statement")
@@ -71,10 +100,9 @@ class Log:
             require(fields.get(4, binary(32)) == previous, "it does not follow the statement before it")
         require(fields.get(3, unsigned(64)) == seq, "it has another number")
         when, author = fields.get(5, time), fields.get(6, binary(16))
-        take = {GENESIS: self._genesis, MEMBERS: self._members, COMMIT: self._commit}[kind]
         # Who may speak and whose keys sign is asked of the membership before this statement: taken before it changes.
         signers = self._signers()
-        take(fields, seq, author, when, blake3(data))
+        takes[kind](fields, seq, author, when, blake3(data))
         fields.done()
         self._check_signatures(payload, signatures, author, signers or self._signers())
 
@@ -112,18 +140,80 @@ class Log:
         self.members = after
 
     def _commit(self, fields, seq, author, when, statement_id):
-        require(self.members is not None, "a commit stands before the first membership")
-        user, device = self.members.device(author)
+        user, _ = self._device(author)
         require(user.role in (membership.OWNER, membership.EDITOR), "its author may not write")
-        epoch = fields.get(10, unsigned(32))
-        require(epoch == self.members.epoch, "its epoch is not in force")
-        domain = user.id if device.kind == membership.FULL else device.id
+        epoch = self._epoch(fields.get(10, unsigned(32)))
+        domain = self._own_domain(author)
+        replaces = fields.maybe(17, ids(least=1), [])
+        self.commits = [old for old in self.commits if not (old.partial and old.device == author and old.id in replaces)]
         self.commits.append(Commit(
             id=statement_id, seq=seq, time=when, device=author, domain=domain, epoch=epoch,
             session=fields.get(11, binary(16)), envelope=fields.get(12, any_bytes),
             number=fields.get(13, unsigned(32)), body=fields.get(14, any_bytes),
             indexes=fields.get(15, array(binary(32))), partial=fields.get(16, boolean),
         ))
+        self._bring(domain, self.commits[-1].indexes)
+
+    def _forget(self, fields, _seq, author, _when, _id):
+        forgotten = fields.get(10, ids(least=1))
+        self._require_right_to_change(author, self._own_domain(author))
+        for commit in self.commits:
+            if commit.id in forgotten:
+                self._require_right_to_change(author, commit.domain)
+        self.commits = [commit for commit in self.commits if commit.id not in forgotten]
+
+    def _condemn(self, fields, _seq, author, _when, _id):
+        domain = fields.get(10, binary(16))
+        packs, replaced, replacements = fields.get(11, ids()), fields.get(12, ids()), fields.get(13, ids())
+        require(packs or replaced or replacements, "it condemns and replaces nothing")
+        self._require_right_to_change(author, domain)
+        require(all((domain, index) in self.indexes for index in replaced), "an index object to be replaced is not in force")
+        in_force = {index for _, index in self.indexes}
+        require(in_force.isdisjoint(replacements), "an index object that is in force is to come into force")
+        require(self.condemned.isdisjoint(packs), "a pack is condemned twice")
+        gone = {(domain, index) for index in replaced}
+        self.indexes = [each for each in self.indexes if each not in gone]
+        self._bring(domain, replacements)
+        self.condemned.update(packs)
+        self.attested = {pack: when for pack, when in self.attested.items() if pack not in packs}
+
+    def _attest(self, fields, _seq, author, when, _id):
+        self._device(author)
+        self.attested.update({pack: when for pack in fields.get(10, ids(least=1)) if pack not in self.condemned})
+
+    def _annotate(self, fields, _seq, author, _when, _id):
+        self._device(author)
+        snapshot = fields.get(10, binary(32))
+        found = [commit for commit in self.commits if commit.id == snapshot]
+        require(found, "it annotates what is no live snapshot")
+        self._require_right_to_change(author, found[0].domain)
+        found[0].annotation = Annotation(
+            epoch=self._epoch(fields.get(11, unsigned(32))), session=fields.get(12, binary(16)), body=fields.get(13, any_bytes),
+        )
+
+    def _bring(self, domain, indexes):
+        """Brings index objects into force that are not."""
+        for index in indexes:
+            if (domain, index) not in self.indexes:
+                self.indexes.append((domain, index))
+
+    def _epoch(self, epoch):
+        require(epoch == self.members.epoch, "its epoch is not in force")
+        return epoch
+
+    def _device(self, author):
+        require(self.members is not None, "it stands before the first membership")
+        return self.members.device(author)
+
+    def _own_domain(self, author):
+        user, device = self._device(author)
+        return user.id if device.kind == membership.FULL else device.id
+
+    def _require_right_to_change(self, author, domain):
+        user, device = self._device(author)
+        require(device.kind == membership.FULL, "an append-only device takes something away")
+        require(user.role in (membership.OWNER, membership.EDITOR), "a reader takes something away")
+        require(user.role == membership.OWNER or domain == user.id, "its author may not change that domain")
 
     def find(self, name):
         """Returns the commit whose id begins with some hex digits, or the last one for `latest`."""
@@ -168,3 +258,11 @@ class CommitBody:
         for path in [*body.paths, body.directory]:
             require(path.startswith(b"/"), "a path that was backed up is not absolute")
         return body
+
+
+def parse_annotation(data):
+    """Parses the map of section 7.8; returns the tags."""
+    fields = Fields(decode_cbor(data, "annotation body"), "annotation body")
+    tags = fields.get(0, array(text))
+    fields.done()
+    return tags

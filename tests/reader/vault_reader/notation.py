@@ -269,14 +269,17 @@ def padme(size):
 
 # Sealed units
 
-SEGMENT_OF_CONTENTS, SEGMENT_OF_NODES, TABLE, INDEX, COMMIT = 1, 2, 3, 4, 5
-LIMITS = {SEGMENT_OF_CONTENTS: 16 * MIB, SEGMENT_OF_NODES: 16 * MIB, TABLE: 16 * MIB, INDEX: 64 * MIB, COMMIT: MIB}
+SEGMENT_OF_CONTENTS, SEGMENT_OF_NODES, TABLE, INDEX, COMMIT, ANNOTATION = 1, 2, 3, 4, 5, 6
+LIMITS = {
+    SEGMENT_OF_CONTENTS: 16 * MIB, SEGMENT_OF_NODES: 16 * MIB, TABLE: 16 * MIB, INDEX: 64 * MIB, COMMIT: MIB, ANNOTATION: MIB,
+}
 LABELS = {
     SEGMENT_OF_CONTENTS: b"vault/1 seal segment",
     SEGMENT_OF_NODES: b"vault/1 seal segment",
     TABLE: b"vault/1 seal table",
     INDEX: b"vault/1 seal index",
     COMMIT: b"vault/1 seal commit",
+    ANNOTATION: b"vault/1 seal annotation",
 }
 SEALED_OVERHEAD = 16 + 12 + 16 + 5
 

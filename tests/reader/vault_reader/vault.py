@@ -6,8 +6,8 @@ A chunk comes out only after it was compared with its h.
 import collections
 
 from .keys import find_identity, open_member
-from .log import CommitBody, Log
-from .notation import COMMIT, blake3, blake3_keyed, open_unit, require, u32
+from .log import CommitBody, Log, parse_annotation
+from .notation import ANNOTATION, COMMIT, blake3, blake3_keyed, open_unit, require, u32
 from .pack import Pack, open_index, parse_table
 from .store import Store
 from .tree import FILE, Trees, parse_entry
@@ -53,40 +53,45 @@ class Vault:
         data = open_unit(commit.body, COMMIT, self.store.vault, commit.session, key, u32(commit.number))
         return CommitBody.parse(data)
 
+    def tags(self, commit):
+        """Returns the tags of a snapshot that are in force."""
+        annotation = commit.annotation
+        if annotation is None:
+            return self.body(commit).tags
+        key = self.keys.index_key(annotation.epoch, commit.domain)
+        fields = annotation.session + commit.id
+        return parse_annotation(open_unit(annotation.body, ANNOTATION, self.store.vault, annotation.session, key, fields))
+
     def root(self, commit):
         """Returns the entry of a snapshot's root."""
         return parse_entry(self.body(commit).root, "root", root=True)
 
     def snapshot(self, commit):
-        """Returns the trees of a snapshot, read through the indexes that it may rely on."""
-        places = self._places(commit)
+        """Returns the trees of a snapshot, read through the indexes of its domain."""
+        places = self._places(commit.domain)
         id_key = self.keys.chunk_id_key(commit.domain)
         return Trees(lambda h: self._chunk(places, id_key, h))
 
     # Indexes and chunks
 
-    def indexed_packs(self, commit):
-        """Returns the packs that the index objects of a commit name."""
+    def indexed_packs(self, domain):
+        """Returns the packs that the index objects in force in a domain name, without the condemned ones."""
         packs = []
-        for index_id in commit.indexes:
-            if index_id not in self.indexes:
-                self.indexes[index_id] = open_index(
-                    self.store.index(index_id), index_id, self.store.vault,
-                    lambda epoch: self.keys.index_key(epoch, commit.domain),
+        for index_id in [index for of, index in self.log.indexes if of == domain]:
+            if (domain, index_id) not in self.indexes:
+                self.indexes[domain, index_id] = open_index(
+                    self.store.index(index_id), index_id, self.store.vault, lambda epoch: self.keys.index_key(epoch, domain)
                 )
-            packs += self.indexes[index_id]
+            packs += [pack for pack in self.indexes[domain, index_id] if pack.id not in self.log.condemned]
         return packs
 
-    def _places(self, commit):
-        """Returns where each chunk stands that this commit may need, by chunk id."""
+    def _places(self, domain):
+        """Returns where each chunk of a domain stands, by chunk id."""
         places = {}
-        for earlier in self.log.commits:
-            if earlier.seq > commit.seq or earlier.domain != commit.domain:
-                continue
-            for pack in self.indexed_packs(earlier):
-                for segment in pack.segments:
-                    for chunk_id, offset, length in segment.chunks:
-                        places[chunk_id] = (pack, segment, offset, length)
+        for pack in self.indexed_packs(domain):
+            for segment in pack.segments:
+                for chunk_id, offset, length in segment.chunks:
+                    places[chunk_id] = (pack, segment, offset, length)
         return places
 
     def _chunk(self, places, id_key, h):
@@ -110,17 +115,20 @@ class Vault:
 
     def verify(self):
         """Checks every object of the vault; returns how many of each kind there are."""
-        found = collections.Counter(statements=2 + len(self.log.commits), snapshots=len(self.log.commits))
+        found = collections.Counter(statements=self.log.statements, snapshots=len(self.log.commits))
         indexed = {}
-        for commit in self.log.commits:
-            for pack in self.indexed_packs(commit):
-                indexed.setdefault(pack.id, (pack, commit.domain))
+        for domain in {of for of, _ in self.log.indexes}:
+            for pack in self.indexed_packs(domain):
+                indexed.setdefault(pack.id, (pack, domain))
         for pack, domain in indexed.values():
             self._verify_pack(pack, domain, found)
         for commit in self.log.commits:
+            self.tags(commit)
             self._verify_snapshot(commit, found)
         for pack_id in self.store.pack_ids():
-            if pack_id not in indexed:
+            if pack_id in self.log.condemned:
+                found["condemned packs"] += 1
+            elif pack_id not in indexed:
                 self._session_key(Pack(self.store.pack(pack_id), pack_id, self.store.vault))
                 found["packs without index"] += 1
         found["indexes"] = len(self.indexes)
@@ -144,7 +152,7 @@ class Vault:
         found["segments"] += len(indexed.segments)
 
     def _verify_snapshot(self, commit, found):
-        places = self._places(commit)
+        places = self._places(commit.domain)
         id_key = self.keys.chunk_id_key(commit.domain)
         trees = self.snapshot(commit)
         for path, entry in trees.walk(self.root(commit)):

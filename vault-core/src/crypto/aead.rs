@@ -40,6 +40,8 @@ pub enum SealedKind {
     Index = 4,
     /// A commit's body.
     Commit = 5,
+    /// An annotation's body.
+    Annotation = 6,
 }
 
 /// Where a sealed unit belongs; it opens nowhere else.

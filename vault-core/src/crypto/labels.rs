@@ -21,6 +21,8 @@ pub const SEAL_TABLE: &str = "vault/1 seal table";
 pub const SEAL_INDEX: &str = "vault/1 seal index";
 /// A commit body's key and commitment. HKDF from `S`, info: commit number.
 pub const SEAL_COMMIT: &str = "vault/1 seal commit";
+/// An annotation's key and commitment. HKDF from `K_index`, info: session id, snapshot id.
+pub const SEAL_ANNOTATION: &str = "vault/1 seal annotation";
 /// First part of the authenticated data of everything sealed with AES-256-GCM.
 pub const SEALED: &str = "vault/1 sealed";
 /// First part of the message a statement's signatures cover.
@@ -49,6 +51,7 @@ pub const ALL: &[&str] = &[
     SEAL_TABLE,
     SEAL_INDEX,
     SEAL_COMMIT,
+    SEAL_ANNOTATION,
     SEALED,
     SIGN_STATEMENT,
     SIGN_DEVICE,

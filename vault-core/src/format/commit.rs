@@ -124,7 +124,7 @@ impl CommitBody {
     }
 }
 
-fn list<T>(
+pub(super) fn list<T>(
     input: &mut Decoder<'_>,
     field: &'static str,
     item: impl Fn(&mut Decoder<'_>) -> Result<T, CborError>,

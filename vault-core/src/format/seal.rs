@@ -9,7 +9,7 @@ use crate::crypto::labels;
 use crate::crypto::random::{Random, RandomUnavailable};
 use crate::crypto::secret::Secret;
 use crate::format::table::SegmentKind;
-use crate::id::{SessionId, VaultId};
+use crate::id::{SessionId, SnapshotId, VaultId};
 
 /// Where sealed units come from: the vault they are in and the session that sealed them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +55,12 @@ impl Origin {
     /// The seal of a commit body: `HKDF(S, "vault/1 seal commit", commit number, 48)`.
     pub fn commit(&self, s: &Secret<32>, commit_number: u32) -> UnitSeal {
         self.unit(SealedKind::Commit, s, labels::SEAL_COMMIT, &[&commit_number.to_le_bytes()])
+    }
+
+    /// The seal of an annotation: `HKDF(K_index, "vault/1 seal annotation", session || snapshot id, 48)`.
+    pub fn annotation(&self, k_index: &Secret<32>, snapshot: &SnapshotId) -> UnitSeal {
+        let fields: [&[u8]; 2] = [self.session.as_bytes(), snapshot.as_bytes()];
+        self.unit(SealedKind::Annotation, k_index, labels::SEAL_ANNOTATION, &fields)
     }
 
     fn unit(&self, kind: SealedKind, key: &Secret<32>, label: &str, fields: &[&[u8]]) -> UnitSeal {
@@ -114,6 +120,9 @@ mod tests {
             origin.commit(key, 1),
             origin.commit(key, 2),
             other.commit(key, 1),
+            origin.annotation(key, &SnapshotId::new([1; 32])),
+            origin.annotation(key, &SnapshotId::new([2; 32])),
+            other.annotation(key, &SnapshotId::new([1; 32])),
         ]
     }
 

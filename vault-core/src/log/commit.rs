@@ -3,9 +3,9 @@
 //! What the snapshot is stands in a sealed body; the log sees only who made it, when in the order of things, and which index
 //! objects it brings.
 
-use super::payload::list;
+use super::lists::{ascending_ids, encode_ids, list};
 use crate::cbor::{CborError, Decoder, Encoder, required};
-use crate::id::{Epoch, IndexId, SessionId};
+use crate::id::{Epoch, IndexId, SessionId, SnapshotId};
 
 /// Adds a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +24,14 @@ pub struct Commit {
     pub indexes: Vec<IndexId>,
     /// Whether the session goes on: what is there is restorable, but not all there will be.
     pub partial: bool,
+    /// Partial snapshots of the same device that this one makes needless, ascending. Others have no effect.
+    pub replaces: Vec<SnapshotId>,
 }
 
 impl Commit {
-    pub(super) const PAIRS: usize = 7;
+    pub(super) fn pairs(&self) -> usize {
+        if self.replaces.is_empty() { 7 } else { 8 }
+    }
 
     pub(super) fn encode(&self, out: &mut Encoder) {
         out.uint(10).uint(self.epoch.0.into());
@@ -40,6 +44,9 @@ impl Commit {
             out.bytes(index.as_bytes());
         }
         out.uint(16).bool(self.partial);
+        if !self.replaces.is_empty() {
+            encode_ids(out.uint(17), &self.replaces);
+        }
     }
 }
 
@@ -53,6 +60,7 @@ pub(super) struct CommitFields {
     body: Option<Vec<u8>>,
     indexes: Option<Vec<IndexId>>,
     partial: Option<bool>,
+    replaces: Vec<SnapshotId>,
 }
 
 impl CommitFields {
@@ -67,6 +75,7 @@ impl CommitFields {
                 self.indexes = Some(list(input, |input| Ok(IndexId::new(input.bytes_array("index id")?)))?);
             }
             16 => self.partial = Some(input.bool()?),
+            17 => self.replaces = ascending_ids(input, "replaced snapshots")?,
             _ => input.unknown_key(key)?,
         }
         Ok(())
@@ -81,6 +90,7 @@ impl CommitFields {
             body: required(self.body, 14)?,
             indexes: required(self.indexes, 15)?,
             partial: required(self.partial, 16)?,
+            replaces: self.replaces,
         })
     }
 }

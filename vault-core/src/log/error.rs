@@ -4,7 +4,7 @@
 
 use super::payload::Author;
 use crate::cbor::CborError;
-use crate::id::{DeviceId, Epoch, Seq, UserId, VaultId};
+use crate::id::{DeviceId, DomainId, Epoch, IndexId, PackId, Seq, SnapshotId, UserId, VaultId};
 
 /// A statement that is not what must stand at its place of the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +137,42 @@ pub enum Refusal {
     /// Someone who is not an owner changes more than their own devices.
     #[error("who is not an owner may change only their own devices")]
     NotOwner,
+    /// The device's user is a reader.
+    #[error("a reader's device may not change what is kept")]
+    ReaderChanges,
+    /// The device is append-only.
+    #[error("an append-only device may not change what is kept")]
+    AppendOnlyChanges,
+    /// Someone who is not an owner changes what another domain holds.
+    #[error("who is not an owner may change only what their own domain holds, not domain {domain}")]
+    OtherDomain {
+        /// The domain concerned.
+        domain: DomainId,
+    },
+    /// An index object is to be replaced that is not in force in that domain.
+    #[error("index object {index} is not in force")]
+    IndexNotInForce {
+        /// The index object.
+        index: IndexId,
+    },
+    /// An index object is to come into force that is so already.
+    #[error("index object {index} is in force already")]
+    IndexInForce {
+        /// The index object.
+        index: IndexId,
+    },
+    /// A pack is condemned a second time.
+    #[error("pack {pack} is condemned already")]
+    PackCondemned {
+        /// The pack.
+        pack: PackId,
+    },
+    /// A snapshot is annotated that was never there, or is forgotten.
+    #[error("there is no snapshot {snapshot}")]
+    NoSuchSnapshot {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
 }
 
 /// The rule of memberships that is broken.

@@ -3,7 +3,7 @@
 //! A members statement holds the whole membership after it, never a difference, so the newest one is all that counts. This file
 //! holds its form; the rules it must obey are in `membership`.
 
-use super::payload::list;
+use super::lists::list;
 use crate::cbor::{CborError, Decoder, Encoder, MapReader, required};
 use crate::crypto::sign::{SIGNATURE_BYTES, VerifyingKey};
 use crate::id::{DeviceId, DomainId, Epoch, Seq, UserId};

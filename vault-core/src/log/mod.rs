@@ -21,13 +21,19 @@
 //!
 //! Nothing here opens or seals: a server runs the same code as a client. Recipients and envelopes are opaque.
 
+mod annotate;
+mod attest;
 mod authority;
+mod body;
 mod certificate;
 mod commit;
+mod condemn;
 mod error;
 mod follow;
+mod forget;
 mod genesis;
 mod head;
+mod lists;
 mod members;
 mod membership;
 mod payload;
@@ -37,15 +43,20 @@ mod statement;
 pub mod testing;
 mod verify;
 
+pub use annotate::Annotate;
+pub use attest::Attest;
+pub use body::Body;
 pub use certificate::{certify_device, verify_certificate};
 pub use commit::Commit;
+pub use condemn::Condemn;
 pub use error::{LogError, MembershipFault, Refusal};
 pub use follow::{FollowError, extend, follow};
+pub use forget::Forget;
 pub use genesis::{ChunkerParams, Genesis, PqPolicy};
 pub use head::{Head, ParseHeadError};
 pub use members::{Device, DeviceKind, FinalHead, Members, Role, User, is_post_quantum};
-pub use payload::{Author, Body, Payload};
-pub use state::{EpochRecord, Snapshot, State};
+pub use payload::{Author, Payload};
+pub use state::{Annotation, Attestation, EpochRecord, Snapshot, State};
 pub use statement::{Signature, Statement, sign, sign_with};
 pub use verify::Verified;
 
@@ -54,6 +65,9 @@ pub const FORMAT_VERSION: u64 = 1;
 
 /// The largest statement: small enough to check before it is read, large enough for a few hundred members.
 pub const MAX_STATEMENT_BYTES: usize = 1 << 20;
+
+/// The ids that one statement should list at most: with 34 bytes each they fit [`MAX_STATEMENT_BYTES`]. Writers split longer lists.
+pub const MAX_LISTED_IDS: usize = 20_000;
 
 /// The most signatures a statement may carry: bounds the work that a forged one can cause.
 pub const MAX_SIGNATURES: usize = 8;

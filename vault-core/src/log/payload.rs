@@ -6,10 +6,9 @@
 use std::fmt;
 
 use super::FORMAT_VERSION;
-use super::commit::{Commit, CommitFields};
+use super::body::{Body, BodyFields};
 use super::error::LogError;
-use super::genesis::{Genesis, GenesisFields};
-use super::members::{Members, MembersFields};
+use super::genesis::Genesis;
 use crate::cbor::{CborError, Decoder, Encoder, required};
 use crate::crypto::hash;
 use crate::id::{DeviceId, Seq, StatementHash, UserId, VaultId};
@@ -30,18 +29,6 @@ pub struct Payload {
     pub author: Author,
     /// What is said.
     pub body: Body,
-}
-
-/// What is said, by type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Body {
-    /// Founds the vault.
-    Genesis(Genesis),
-    /// Sets the membership.
-    Members(Members),
-    /// Adds a snapshot.
-    Commit(Commit),
 }
 
 /// Who says or signs something: the bytes of a user id or of a device id. Which of the two, the type of the statement tells.
@@ -93,11 +80,7 @@ impl Payload {
 
     /// Encodes the payload: the bytes that are signed, and of which a genesis's hash is the vault id.
     pub fn encode(&self) -> Vec<u8> {
-        let (number, body_pairs) = match &self.body {
-            Body::Genesis(_) => (1, Genesis::PAIRS),
-            Body::Members(members) => (2, members.pairs()),
-            Body::Commit(_) => (3, Commit::PAIRS),
-        };
+        let (number, body_pairs) = self.body.type_and_pairs();
         let links = usize::from(self.vault.is_some()) + usize::from(self.prev.is_some());
         let mut out = Encoder::new();
         out.map(5 + links + body_pairs).uint(0).uint(number).uint(1).uint(FORMAT_VERSION);
@@ -110,11 +93,7 @@ impl Payload {
         }
         out.uint(5).array(2).int(self.time.seconds).uint(self.time.nanos.into());
         out.uint(6).bytes(&self.author.0);
-        match &self.body {
-            Body::Genesis(genesis) => genesis.encode(&mut out),
-            Body::Members(members) => members.encode(&mut out),
-            Body::Commit(commit) => commit.encode(&mut out),
-        }
+        self.body.encode(&mut out);
         out.finish()
     }
 
@@ -126,38 +105,10 @@ impl Payload {
         if version != FORMAT_VERSION {
             return Err(LogError::NewerVersion { seq, version });
         }
-        let body = match statement_type {
-            1 => BodyFields::Genesis(GenesisFields::default()),
-            2 => BodyFields::Members(MembersFields::default()),
-            3 => BodyFields::Commit(CommitFields::default()),
-            _ => return Err(LogError::UnsupportedType { seq, statement_type }),
-        };
+        let unsupported = LogError::UnsupportedType { seq, statement_type };
+        let body = BodyFields::of_type(statement_type).ok_or(unsupported)?;
         // [1]
         Decoder::decode_all(bytes, |input| read(input, body)).map_err(malformed)
-    }
-}
-
-enum BodyFields {
-    Genesis(GenesisFields),
-    Members(MembersFields),
-    Commit(CommitFields),
-}
-
-impl BodyFields {
-    fn read(&mut self, key: u64, input: &mut Decoder<'_>) -> Result<(), CborError> {
-        match self {
-            Self::Genesis(fields) => fields.read(key, input),
-            Self::Members(fields) => fields.read(key, input),
-            Self::Commit(fields) => fields.read(key, input),
-        }
-    }
-
-    fn finish(self) -> Result<Body, CborError> {
-        Ok(match self {
-            Self::Genesis(fields) => Body::Genesis(fields.finish()?),
-            Self::Members(fields) => Body::Members(fields.finish()?),
-            Self::Commit(fields) => Body::Commit(fields.finish()?),
-        })
     }
 }
 
@@ -225,24 +176,19 @@ fn read_time(input: &mut Decoder<'_>) -> Result<Timestamp, CborError> {
     if time.nanos == nanos { Ok(time) } else { Err(CborError::Range { field: "nanoseconds" }) }
 }
 
-/// Reads an array. Nothing is reserved by its count: memory grows only with items that are really there.
-pub(super) fn list<T>(
-    input: &mut Decoder<'_>,
-    mut item: impl FnMut(&mut Decoder<'_>) -> Result<T, CborError>,
-) -> Result<Vec<T>, CborError> {
-    let count = input.array()?;
-    (0..count).map(|_| item(input)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Example, commit};
-    use super::super::{ChunkerParams, PqPolicy, Statement};
+    use std::collections::BTreeSet;
+
+    use super::super::testing::{Example, annotate, attest, commit, condemn};
+    use super::super::{
+        Annotate, Attest, ChunkerParams, Commit, Condemn, Forget, MAX_LISTED_IDS, PqPolicy, Statement,
+    };
     use super::*;
     use crate::crypto::sign::VerifyingKey;
-    use crate::id::{Epoch, IndexId, SessionId};
+    use crate::id::{DomainId, Epoch, IndexId, PackId, SessionId, SnapshotId};
 
     fn malformed(bytes: &[u8]) -> CborError {
         match Payload::decode(Seq(7), bytes) {
@@ -260,6 +206,20 @@ mod tests {
             author: Author([5; 16]),
             body: Body::Commit(commit(1, 6)),
         }
+    }
+
+    /// One of each of the other statements of a device, with these ids where the lists may not be empty.
+    fn others(one: &BTreeSet<[u8; 32]>, other: &BTreeSet<[u8; 32]>, annotate: Annotate) -> Vec<Body> {
+        let some: BTreeSet<_> = one.iter().copied().chain([[9; 32]]).collect();
+        let (domain, first) = (DomainId::new([2; 16]), some.iter().map(|id| PackId::new(*id)));
+        let indexes = |ids: &BTreeSet<[u8; 32]>| ids.iter().map(|id| IndexId::new(*id)).collect();
+        let (packs, replaced, replacements) = (first.clone().collect(), indexes(one), indexes(other));
+        vec![
+            Body::Forget(Forget { snapshots: some.iter().map(|id| SnapshotId::new(*id)).collect() }),
+            Body::Condemn(Condemn { domain, packs, replaced, replacements }),
+            Body::Attest(Attest { packs: first.collect() }),
+            Body::Annotate(annotate),
+        ]
     }
 
     /// Encodes a map that holds key 0, key 1 and one more pair.
@@ -282,12 +242,13 @@ mod tests {
         #[test]
         fn commits_and_geneses_decode_to_what_was_encoded(
             seconds: i64, nanos in 0..1_000_000_000_u32, number: u32, partial: bool, body: Vec<u8>,
-            indexes: Vec<[u8; 32]>, min: u32, mask_bits: u8, max: u32,
+            indexes: Vec<[u8; 32]>, replaces: BTreeSet<[u8; 32]>, min: u32, mask_bits: u8, max: u32,
         ) {
             let time = Timestamp::new(seconds, nanos);
             let indexes = indexes.into_iter().map(IndexId::new).collect();
+            let replaces = replaces.into_iter().map(SnapshotId::new).collect();
             let (epoch, session) = (Epoch(number), SessionId::new([1; 16]));
-            let commit = Commit { epoch, session, session_envelope: body.clone(), number, body, indexes, partial };
+            let commit = Commit { epoch, session, session_envelope: body.clone(), number, body, indexes, partial, replaces };
             let commit = Payload { time, body: Body::Commit(commit), ..a_commit() };
             let chunker = ChunkerParams { min, mask_bits, max };
             let root_key = VerifyingKey([9; 32]);
@@ -299,8 +260,25 @@ mod tests {
         }
 
         #[test]
-        fn what_decodes_encodes_to_the_same_bytes(at: prop::sample::Index, byte: u8) {
-            let mut bytes = a_commit().encode();
+        fn what_changes_snapshots_and_objects_decodes_to_what_was_encoded(
+            one: BTreeSet<[u8; 32]>, other: BTreeSet<[u8; 32]>, number: u32, body: Vec<u8>,
+        ) {
+            for said in others(&one, &other, Annotate {
+                snapshot: SnapshotId::new([3; 32]), epoch: Epoch(number), session: SessionId::new([1; 16]), body,
+            }) {
+                let payload = Payload { body: said, ..a_commit() };
+                prop_assert_eq!(Payload::decode(Seq(7), &payload.encode()), Ok(payload));
+            }
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(
+            which in 0..5_usize, at: prop::sample::Index, byte: u8,
+        ) {
+            let ids = BTreeSet::from([[7; 32], [8; 32]]);
+            let annotate = annotate(1, SnapshotId::new([3; 32]), 4);
+            let body = others(&ids, &ids, annotate).into_iter().nth(which).unwrap_or(a_commit().body);
+            let mut bytes = Payload { body, ..a_commit() }.encode();
             *at.get_mut(&mut bytes) = byte;
 
             if let Ok(payload) = Payload::decode(Seq(7), &bytes) {
@@ -319,12 +297,60 @@ mod tests {
 
     #[test]
     fn reserved_and_unknown_types_are_named() {
-        for statement_type in [0, 4, 10, 11, u64::MAX] {
+        for statement_type in [0, 6, 7, 9, 10, 12, u64::MAX] {
             assert_eq!(
                 Payload::decode(Seq(7), &begins_with(statement_type, 1)),
                 Err(LogError::UnsupportedType { seq: Seq(7), statement_type })
             );
         }
+    }
+
+    #[test]
+    fn lists_of_ids_ascend_and_are_empty_only_where_that_says_something() {
+        let snapshots = |ids: &[u8]| ids.iter().map(|&id| SnapshotId::new([id; 32])).collect::<Vec<_>>();
+        let domain = DomainId::new([2; 16]);
+        let forget = |ids: &[u8]| Body::Forget(Forget { snapshots: snapshots(ids) });
+        let replacing = |ids: &[u8]| Body::Commit(Commit { replaces: snapshots(ids), ..commit(1, 6) });
+
+        for (body, field) in [
+            (forget(&[]), "forgotten snapshots"),
+            (forget(&[2, 1]), "forgotten snapshots"),
+            (forget(&[1, 1]), "forgotten snapshots"),
+            (replacing(&[2, 1]), "replaced snapshots"),
+            (Body::Attest(attest(&[])), "attested packs"),
+            (Body::Attest(attest(&[3, 3])), "attested packs"),
+            (Body::Condemn(condemn(domain, &[2, 1], &[], &[])), "condemned packs"),
+            (Body::Condemn(condemn(domain, &[], &[2, 2], &[])), "replaced index objects"),
+            (Body::Condemn(condemn(domain, &[], &[], &[2, 1])), "replacing index objects"),
+            (Body::Condemn(condemn(domain, &[], &[], &[])), "what is condemned"),
+        ] {
+            assert_eq!(malformed(&Payload { body, ..a_commit() }.encode()), CborError::Range { field });
+        }
+    }
+
+    #[test]
+    fn that_a_commit_replaces_nothing_is_said_by_absence_only() {
+        // A map of 14 pairs becomes one of 15, with an empty list under key 17.
+        let mut bytes = a_commit().encode();
+        bytes[0] += 1;
+        bytes.extend([17, 0x80]);
+
+        assert_eq!(malformed(&bytes), CborError::Range { field: "replaced snapshots" });
+    }
+
+    #[test]
+    fn as_many_ids_as_a_writer_lists_fit_a_statement() {
+        let mut ids: Vec<_> = (0..MAX_LISTED_IDS as u32)
+            .map(|number| SnapshotId::new(*blake3::hash(&number.to_le_bytes()).as_bytes()))
+            .collect();
+        ids.sort();
+        let example = Example::new();
+
+        let forget = Body::Forget(Forget { snapshots: ids.clone() });
+        let replaces = Body::Commit(Commit { replaces: ids, ..commit(1, 6) });
+
+        assert_eq!(example.append_body(&example.laptop, forget), Ok(()));
+        assert_eq!(example.append_body(&example.laptop, replaces), Ok(()));
     }
 
     #[test]

@@ -5,13 +5,13 @@
 use std::convert::Infallible;
 
 use super::{
-    Author, Body, ChunkerParams, Commit, Device, DeviceKind, FollowError, Genesis, Head, LogError, Members,
-    Payload, PqPolicy, Role, State, User, certify_device, follow, sign,
+    Annotate, Attest, Author, Body, ChunkerParams, Commit, Condemn, Device, DeviceKind, FollowError, Genesis,
+    Head, LogError, Members, Payload, PqPolicy, Role, State, User, certify_device, follow, sign,
 };
 use crate::crypto::hash;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::SigningKey;
-use crate::id::{DeviceId, Epoch, IndexId, Seq, SessionId, UserId, VaultId};
+use crate::id::{DeviceId, DomainId, Epoch, IndexId, PackId, Seq, SessionId, SnapshotId, UserId, VaultId};
 use crate::time::Timestamp;
 
 /// A user with their root key.
@@ -119,7 +119,40 @@ pub fn commit(epoch: u32, number: u8) -> Commit {
         body: b"sealed body".to_vec(),
         indexes: vec![IndexId::new([number; 32])],
         partial: false,
+        replaces: Vec::new(),
     }
+}
+
+/// The index object numbered `number`, which [`commit`] brings.
+pub fn index(number: u8) -> IndexId {
+    IndexId::new([number; 32])
+}
+
+/// The pack numbered `number`.
+pub fn pack(number: u8) -> PackId {
+    PackId::new([number; 32])
+}
+
+/// A condemn of packs and index objects by their numbers, which are ascending.
+pub fn condemn(domain: DomainId, packs: &[u8], replaced: &[u8], replacements: &[u8]) -> Condemn {
+    let indexes = |numbers: &[u8]| numbers.iter().copied().map(index).collect();
+    Condemn {
+        domain,
+        packs: packs.iter().copied().map(pack).collect(),
+        replaced: indexes(replaced),
+        replacements: indexes(replacements),
+    }
+}
+
+/// An attest of packs by their numbers, which are ascending.
+pub fn attest(packs: &[u8]) -> Attest {
+    Attest { packs: packs.iter().copied().map(pack).collect() }
+}
+
+/// An annotate of a snapshot in an epoch; `number` makes it differ from others.
+pub fn annotate(epoch: u32, snapshot: SnapshotId, number: u8) -> Annotate {
+    let session = SessionId::new([number; 16]);
+    Annotate { snapshot, epoch: Epoch(epoch), session, body: b"sealed tags".to_vec() }
 }
 
 /// A log that takes whatever is appended.
@@ -162,6 +195,11 @@ impl TestLog {
     /// Appends a commit, said and signed by `machine`.
     pub fn push_commit(&mut self, machine: &Machine, commit: Commit) -> &mut Self {
         self.push(&self.draft(machine.id(), Body::Commit(commit)), &machine.key)
+    }
+
+    /// Appends any other statement, said and signed by `machine`.
+    pub fn push_body(&mut self, machine: &Machine, body: Body) -> &mut Self {
+        self.push(&self.draft(machine.id(), body), &machine.key)
     }
 
     /// Appends `payload`, signed by `key` in the author's name.
@@ -250,6 +288,11 @@ impl Example {
     /// What comes of a commit that `machine` says and signs.
     pub fn append_commit(&self, machine: &Machine, commit: Commit) -> Result<(), LogError> {
         self.append(&self.log.draft(machine.id(), Body::Commit(commit)), &machine.key)
+    }
+
+    /// What comes of a statement that `machine` says and signs.
+    pub fn append_body(&self, machine: &Machine, body: Body) -> Result<(), LogError> {
+        self.append(&self.log.draft(machine.id(), body), &machine.key)
     }
 
     /// What comes of a membership that `person` says and signs.

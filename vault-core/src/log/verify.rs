@@ -4,9 +4,10 @@
 //! those of the module's pseudo-code.
 
 use super::authority::{check_right, refused};
+use super::body::Body;
 use super::certificate;
 use super::error::{LogError, Refusal};
-use super::payload::{Author, Body, Payload};
+use super::payload::{Author, Payload};
 use super::state::State;
 use super::statement::Statement;
 use crate::crypto::hash;

@@ -99,6 +99,11 @@ pub struct Xattr {
 }
 
 impl EntryKind {
+    /// How many bytes a file has; 0 for anything else.
+    pub fn size(&self) -> u64 {
+        if let Self::File { size, .. } = self { *size } else { 0 }
+    }
+
     /// The number that stands for the kind.
     pub(super) fn number(&self) -> u64 {
         match self {

@@ -1,21 +1,30 @@
 //! The state of a vault: what its log says up to a head.
 //!
 //! A pure fold of verified statements, in order: the same log gives every reader the same state, and it never depends on a
-//! clock. It holds what is in force, what earlier epochs pinned, and every snapshot; never a key.
+//! clock. It holds what is in force, what earlier epochs pinned, and every live snapshot; never a key.
+
+mod objects;
+mod snapshots;
 
 use std::collections::BTreeMap;
 
-use super::commit::Commit;
+pub use objects::Attestation;
+pub use snapshots::{Annotation, Snapshot};
+
+use objects::Objects;
+use snapshots::Snapshots;
+
+use super::body::Body;
 use super::error::{LogError, Refusal};
 use super::genesis::{ChunkerParams, Genesis, PqPolicy};
 use super::head::Head;
-use super::members::{Device, Members, User};
-use super::payload::{Author, Body, Payload};
+use super::members::{Device, DeviceKind, Members, Role, User};
+use super::payload::{Author, Payload};
 use super::statement::Statement;
 use super::verify::{self, Proof, Verified};
 use crate::crypto::hash;
 use crate::crypto::sign::VerifyingKey;
-use crate::id::{DeviceId, DomainId, Epoch, IndexId, Seq, SnapshotId, UserId, VaultId};
+use crate::id::{DeviceId, DomainId, Epoch, Seq, UserId, VaultId};
 use crate::time::Timestamp;
 
 /// What a log says up to its head.
@@ -28,7 +37,8 @@ pub struct State {
     members: Option<Members>,
     /// Epoch n stands at n - 1.
     epochs: Vec<EpochRecord>,
-    snapshots: Vec<Snapshot>,
+    snapshots: Snapshots,
+    objects: Objects,
 }
 
 /// What the log says of one epoch, past or in force.
@@ -46,25 +56,6 @@ pub struct EpochRecord {
     pub pins: BTreeMap<Author, [u8; 32]>,
 }
 
-/// One snapshot: its commit, and what the log knew of its author at that moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The hash of the commit statement.
-    pub id: SnapshotId,
-    /// Where the commit stands.
-    pub seq: Seq,
-    /// The device that made it.
-    pub device: DeviceId,
-    /// Whose device it was.
-    pub user: UserId,
-    /// The domain in which its chunks are deduplicated.
-    pub domain: DomainId,
-    /// The time by the device's clock.
-    pub time: Timestamp,
-    /// The rest, with the session envelope and the sealed body for opening it later.
-    pub commit: Commit,
-}
-
 impl State {
     /// Begins the state of `vault` with the stored bytes of its genesis.
     pub fn begin(vault: &VaultId, stored: &[u8]) -> Result<Self, LogError> {
@@ -80,7 +71,15 @@ impl State {
             let (seq, author) = (payload.seq, payload.author);
             return Err(LogError::NotAllowed { seq, author, reason: Refusal::GenesisExpected });
         };
-        Ok(Self { vault: *vault, genesis, head, members: None, epochs: Vec::new(), snapshots: Vec::new() })
+        Ok(Self {
+            vault: *vault,
+            genesis,
+            head,
+            members: None,
+            epochs: Vec::new(),
+            snapshots: Snapshots::default(),
+            objects: Objects::default(),
+        })
     }
 
     /// Verifies the stored bytes of the next statement, without adding it.
@@ -103,26 +102,25 @@ impl State {
         let statement = verified.into_inner();
         let head = Head { seq: self.next_seq(), hash: statement.hash() };
         let Payload { author, time, body, .. } = statement.into_payload();
+        let seq = head.seq;
         match body {
-            Body::Genesis(_) => return Err(LogError::WrongSeq { expected: head.seq, found: Seq::GENESIS }),
-            Body::Members(members) => self.set_members(members, head.seq),
+            Body::Genesis(_) => return Err(LogError::WrongSeq { expected: seq, found: Seq::GENESIS }),
+            Body::Members(members) => self.set_members(members, seq),
             Body::Commit(commit) => {
-                let id = author.as_device();
+                let device = author.as_device();
                 let reason = Refusal::UnknownDevice;
-                let unknown = LogError::NotAllowed { seq: head.seq, author, reason };
-                let (user, device) = self.device(&id).ok_or(unknown)?;
-                let (user, domain) = (user.id, device.domain(user));
-                let (device, seq) = (id, head.seq);
-                self.snapshots.push(Snapshot {
-                    id: head.hash.into(),
-                    seq,
-                    device,
-                    user,
-                    domain,
-                    time,
-                    commit,
-                });
+                let (user, domain) = self
+                    .device(&device)
+                    .map(|(user, device)| (user.id, device.domain(user)))
+                    .ok_or(LogError::NotAllowed { seq, author, reason })?;
+                self.objects.add_indexes(domain, &commit.indexes);
+                let (id, annotation) = (head.hash.into(), None);
+                self.snapshots.commit(Snapshot { id, seq, device, user, domain, time, commit, annotation });
             }
+            Body::Forget(forget) => self.snapshots.forget(&forget.snapshots),
+            Body::Condemn(condemn) => self.objects.condemn(seq, condemn),
+            Body::Attest(attest) => self.objects.attest(Attestation { seq, time }, attest),
+            Body::Annotate(annotate) => self.snapshots.annotate(seq, annotate),
         }
         self.head = head;
         Ok(())
@@ -247,6 +245,19 @@ impl State {
         self.device(device).is_some_and(|(user, _)| user.role.may_commit())
     }
 
+    /// Whether a device may forget snapshots of a domain, condemn packs in it, and annotate; if not, why.
+    pub fn right_to_change(&self, device: &DeviceId, domain: &DomainId) -> Result<(), Refusal> {
+        let (user, device) = self.device(device).ok_or(Refusal::UnknownDevice)?;
+        match (user.role, device.kind) {
+            (_, DeviceKind::AppendOnly) => Err(Refusal::AppendOnlyChanges),
+            (Role::Reader, _) => Err(Refusal::ReaderChanges),
+            (Role::Editor, _) if *domain != device.domain(user) => {
+                Err(Refusal::OtherDomain { domain: *domain })
+            }
+            (Role::Owner | Role::Editor, DeviceKind::Full) => Ok(()),
+        }
+    }
+
     /// The key by which a user or device in force signs. After the genesis, that is the founder only.
     pub fn verifying_key(&self, signer: &Author) -> Option<VerifyingKey> {
         let Some(members) = self.members() else {
@@ -255,28 +266,6 @@ impl State {
         let user = members.user(&signer.as_user()).map(|user| user.root_key);
         user.or_else(|| members.device(&signer.as_device()).map(|(_, device)| device.signing_key))
     }
-
-    /// All snapshots, in the order of the log.
-    pub fn snapshots(&self) -> &[Snapshot] {
-        &self.snapshots
-    }
-
-    /// The snapshot of that id.
-    pub fn snapshot_by_id(&self, id: &SnapshotId) -> Option<&Snapshot> {
-        self.snapshots.iter().find(|snapshot| snapshot.id == *id)
-    }
-
-    /// The live index objects of a domain, in the order of the log.
-    pub fn indexes(&self, domain: DomainId) -> impl Iterator<Item = IndexId> {
-        self.all_indexes().filter(move |(of, _)| *of == domain).map(|(_, index)| index)
-    }
-
-    /// All live index objects, each with its domain, in the order of the log.
-    pub fn all_indexes(&self) -> impl Iterator<Item = (DomainId, IndexId)> {
-        self.snapshots
-            .iter()
-            .flat_map(|snapshot| snapshot.commit.indexes.iter().map(move |index| (snapshot.domain, *index)))
-    }
 }
 
 #[cfg(test)]
@@ -284,6 +273,7 @@ mod tests {
     use super::super::testing::{Example, Machine, commit};
     use super::super::{FinalHead, sign};
     use super::*;
+    use crate::id::{IndexId, SnapshotId};
 
     #[test]
     fn a_state_tells_who_may_do_what_and_where() {
