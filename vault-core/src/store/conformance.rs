@@ -26,6 +26,7 @@ pub fn suite(make: &dyn Fn() -> Box<dyn Store>) {
     listing_stops_when_told(&*make());
     a_listing_may_use_the_store(&*make());
     removed_objects_are_gone(&*make());
+    objects_keep_the_time_at_which_they_were_stored(&*make());
     many_objects_are_kept(&*make());
     assert!(!make().description().is_empty(), "a store says where it is");
 }
@@ -164,6 +165,7 @@ fn what_is_not_there_is_not_found(store: &dyn Store) {
             store.get(key, LIMIT).err(),
             store.get_range(key, 0, 0).err(),
             store.size(key).err(),
+            store.stored_at(key).err(),
             store.remove(key).err(),
         ];
         for error in errors {
@@ -229,6 +231,21 @@ fn removed_objects_are_gone(store: &dyn Store) {
         assert_eq!(error.kind(), StoreErrorKind::Missing, "{error:?}");
         create(store, key, b"second time");
         assert_eq!(store.get(key, LIMIT).expect("it is there again"), b"second time");
+    }
+}
+
+fn objects_keep_the_time_at_which_they_were_stored(store: &dyn Store) {
+    let keys = one_of_each();
+    let first = keys.map(|key| {
+        create(store, &key, b"first");
+        store.stored_at(&key).expect("it is there")
+    });
+
+    assert!(first.is_sorted(), "what was stored later is not older: {first:?}");
+    for (key, time) in keys.iter().zip(first) {
+        let _ = store.put_new(key, b"other").expect("putting again works");
+        store.get(key, LIMIT).expect("it is there");
+        assert_eq!(store.stored_at(key).expect("it is there"), time, "{key}");
     }
 }
 

@@ -16,10 +16,10 @@
 //! A new vault becomes one with the last step of its making, the writing of `VAULT`. See [`DirectoryStore::create`].
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +30,7 @@ use super::durable;
 use super::walk::{key_of, present, remove_file, walk};
 use super::{ObjectKey, ObjectKind, Put, Store, StoreError, vault_file};
 use crate::id::VaultId;
+use crate::time::Timestamp;
 
 /// Keeps objects as files in a directory.
 #[derive(Debug)]
@@ -123,6 +124,12 @@ impl DirectoryStore {
         Ok((file, metadata.len()))
     }
 
+    fn metadata(&self, key: &ObjectKey) -> Result<Metadata, StoreError> {
+        let path = self.path(key);
+        let metadata = fs::symlink_metadata(&path).map_err(|source| self.read_error(key, source))?;
+        if metadata.is_file() { Ok(metadata) } else { Err(StoreError::NotAFile { path }) }
+    }
+
     fn read_error(&self, key: &ObjectKey, source: io::Error) -> StoreError {
         if source.kind() == io::ErrorKind::NotFound {
             return self.check_present().err().unwrap_or_else(|| self.not_found(key));
@@ -187,12 +194,13 @@ impl Store for DirectoryStore {
     }
 
     fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
-        let path = self.path(key);
-        let metadata = fs::symlink_metadata(&path).map_err(|source| self.read_error(key, source))?;
-        if !metadata.is_file() {
-            return Err(StoreError::NotAFile { path });
-        }
-        Ok(metadata.len())
+        Ok(self.metadata(key)?.len())
+    }
+
+    fn stored_at(&self, key: &ObjectKey) -> Result<Timestamp, StoreError> {
+        let metadata = self.metadata(key)?;
+        let nanos = u32::try_from(metadata.mtime_nsec()).unwrap_or(0);
+        Ok(Timestamp::new(metadata.mtime(), nanos))
     }
 
     fn list(

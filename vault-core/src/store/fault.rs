@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::{ObjectKey, ObjectKind, Put, Store, StoreError};
+use crate::time::Timestamp;
 
 /// One thing that was asked of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Operation {
     GetRange(ObjectKey, u64, u32),
     /// [`Store::size`].
     Size(ObjectKey),
+    /// [`Store::stored_at`].
+    StoredAt(ObjectKey),
     /// [`Store::list`].
     List(ObjectKind),
     /// [`Store::remove`].
@@ -155,6 +158,10 @@ impl<S: Store> Store for FaultyStore<S> {
 
     fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
         self.run(Operation::Size(*key), |store| store.size(key))
+    }
+
+    fn stored_at(&self, key: &ObjectKey) -> Result<Timestamp, StoreError> {
+        self.run(Operation::StoredAt(*key), |store| store.stored_at(key))
     }
 
     fn list(

@@ -7,7 +7,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::{DirectoryStore, Store, StoreError, UnpublishedDirectory};
+pub use super::limit::Pace;
+use super::{DirectoryStore, LimitedStore, Store, StoreError, UnpublishedDirectory};
 use crate::id::VaultId;
 
 /// What [`Location::parse`] accepts, for messages.
@@ -122,6 +123,14 @@ impl NewStore {
         match self.0 {
             New::Directory(new) => new.publish().map(OpenStore::from),
         }
+    }
+}
+
+impl OpenStore {
+    /// The same store, which moves at most so many bytes in a second.
+    #[must_use]
+    pub fn limited(self, bytes_per_second: u64, pace: Box<dyn Pace>) -> Self {
+        Self { store: Box::new(LimitedStore::new(self.store, bytes_per_second, pace)), ..self }
     }
 }
 

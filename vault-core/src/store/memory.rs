@@ -7,13 +7,24 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{ObjectKey, ObjectKind, Put, Store, StoreError};
+use crate::time::Timestamp;
 
-type Objects = BTreeMap<ObjectKey, Vec<u8>>;
-
-/// Keeps objects in memory.
+/// Keeps objects in memory. Its clock stands still at 1970-01-01 until it is set.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    objects: Mutex<Objects>,
+    contents: Mutex<Contents>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    objects: BTreeMap<ObjectKey, Object>,
+    now: Timestamp,
+}
+
+#[derive(Debug)]
+struct Object {
+    bytes: Vec<u8>,
+    stored_at: Timestamp,
 }
 
 impl MemoryStore {
@@ -25,12 +36,26 @@ impl MemoryStore {
     /// Changes an object's bytes where they lie, as a failing disk or a lying server would; `false` if it does not exist.
     #[cfg(any(test, feature = "testing"))]
     pub fn damage(&self, key: &ObjectKey, change: impl FnOnce(&mut Vec<u8>)) -> bool {
-        self.objects().get_mut(key).map(change).is_some()
+        self.contents().objects.get_mut(key).map(|object| change(&mut object.bytes)).is_some()
     }
 
-    fn objects(&self) -> MutexGuard<'_, Objects> {
+    /// Sets the time at which objects are stored from now on.
+    pub fn set_now(&self, now: Timestamp) {
+        self.contents().now = now;
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
         // The map is whole whenever the lock is free: no method panics between two changes.
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at an object.
+    fn with_object<T>(
+        &self,
+        key: &ObjectKey,
+        look: impl FnOnce(&Object) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        look(self.contents().objects.get(key).ok_or_else(|| self.not_found(key))?)
     }
 
     fn not_found(&self, key: &ObjectKey) -> StoreError {
@@ -40,49 +65,54 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn put_new(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put, StoreError> {
-        let mut objects = self.objects();
-        let Some(existing) = objects.get(key) else {
-            objects.insert(*key, bytes.to_vec());
+        let mut contents = self.contents();
+        let Some(existing) = contents.objects.get(key) else {
+            let stored_at = contents.now;
+            contents.objects.insert(*key, Object { bytes: bytes.to_vec(), stored_at });
             return Ok(Put::Created);
         };
-        if key.kind().is_content_addressed() && existing.len() != bytes.len() {
+        if key.kind().is_content_addressed() && existing.bytes.len() != bytes.len() {
             return Err(StoreError::Damaged {
                 location: self.description(),
                 key: *key,
                 expected: bytes.len() as u64,
-                size: existing.len() as u64,
+                size: existing.bytes.len() as u64,
             });
         }
         Ok(Put::AlreadyThere)
     }
 
     fn get(&self, key: &ObjectKey, limit: u64) -> Result<Vec<u8>, StoreError> {
-        let objects = self.objects();
-        let bytes = objects.get(key).ok_or_else(|| self.not_found(key))?;
-        let size = bytes.len() as u64;
-        if size > limit {
-            return Err(StoreError::TooLarge { location: self.description(), key: *key, size, limit });
-        }
-        Ok(bytes.clone())
+        self.with_object(key, |Object { bytes, .. }| {
+            let size = bytes.len() as u64;
+            if size > limit {
+                return Err(StoreError::TooLarge { location: self.description(), key: *key, size, limit });
+            }
+            Ok(bytes.clone())
+        })
     }
 
     fn get_range(&self, key: &ObjectKey, offset: u64, length: u32) -> Result<Vec<u8>, StoreError> {
-        let objects = self.objects();
-        let bytes = objects.get(key).ok_or_else(|| self.not_found(key))?;
-        let wanted_end = offset.saturating_add(u64::from(length));
-        let range = usize::try_from(offset).ok().zip(usize::try_from(wanted_end).ok());
-        range.and_then(|(start, end)| bytes.get(start..end)).map(<[u8]>::to_vec).ok_or_else(|| {
-            StoreError::Truncated {
-                location: self.description(),
-                key: *key,
-                wanted_end,
-                size: bytes.len() as u64,
-            }
+        self.with_object(key, |Object { bytes, .. }| {
+            let wanted_end = offset.saturating_add(u64::from(length));
+            let range = usize::try_from(offset).ok().zip(usize::try_from(wanted_end).ok());
+            range.and_then(|(start, end)| bytes.get(start..end)).map(<[u8]>::to_vec).ok_or_else(|| {
+                StoreError::Truncated {
+                    location: self.description(),
+                    key: *key,
+                    wanted_end,
+                    size: bytes.len() as u64,
+                }
+            })
         })
     }
 
     fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
-        self.objects().get(key).map(|bytes| bytes.len() as u64).ok_or_else(|| self.not_found(key))
+        self.with_object(key, |object| Ok(object.bytes.len() as u64))
+    }
+
+    fn stored_at(&self, key: &ObjectKey) -> Result<Timestamp, StoreError> {
+        self.with_object(key, |object| Ok(object.stored_at))
     }
 
     fn list(
@@ -92,10 +122,11 @@ impl Store for MemoryStore {
     ) -> Result<(), StoreError> {
         // Copied first, so that `each` may call the store.
         let listed: Vec<_> = self
-            .objects()
+            .contents()
+            .objects
             .iter()
             .filter(|(key, _)| key.kind() == kind)
-            .map(|(key, bytes)| (*key, bytes.len() as u64))
+            .map(|(key, object)| (*key, object.bytes.len() as u64))
             .collect();
         for (key, size) in listed {
             if each(key, size).is_break() {
@@ -106,7 +137,7 @@ impl Store for MemoryStore {
     }
 
     fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
-        self.objects().remove(key).map(drop).ok_or_else(|| self.not_found(key))
+        self.contents().objects.remove(key).map(drop).ok_or_else(|| self.not_found(key))
     }
 
     fn description(&self) -> String {
@@ -123,6 +154,20 @@ mod tests {
     #[test]
     fn it_is_a_store() {
         conformance::suite(&|| Box::new(MemoryStore::new()));
+    }
+
+    #[test]
+    fn each_object_has_the_time_that_was_set_when_it_was_stored() {
+        let store = MemoryStore::new();
+        let (first, second) = (ObjectKey::Statement(Seq(0)), ObjectKey::Statement(Seq(1)));
+
+        assert_eq!(store.put_new(&first, b"first").unwrap(), Put::Created);
+        store.set_now(Timestamp::new(5, 6));
+        assert_eq!(store.put_new(&first, b"again").unwrap(), Put::AlreadyThere);
+        assert_eq!(store.put_new(&second, b"second").unwrap(), Put::Created);
+
+        assert_eq!(store.stored_at(&first).unwrap(), Timestamp::default());
+        assert_eq!(store.stored_at(&second).unwrap(), Timestamp::new(5, 6));
     }
 
     #[test]

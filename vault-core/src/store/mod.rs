@@ -8,6 +8,7 @@ mod directory;
 mod durable;
 mod error;
 mod key;
+mod limit;
 pub mod location;
 mod memory;
 mod vault_file;
@@ -24,8 +25,11 @@ pub use self::create::UnpublishedDirectory;
 pub use self::directory::DirectoryStore;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::key::{ObjectKey, ObjectKind};
+pub use self::limit::LimitedStore;
 pub use self::memory::MemoryStore;
 pub use self::vault_file::FORMAT;
+
+use crate::time::Timestamp;
 
 /// What [`Store::put_new`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +93,15 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NotFound`].
     fn size(&self, key: &ObjectKey) -> Result<u64, StoreError>;
 
+    /// Returns when the object was stored, by the store's clock.
+    ///
+    /// Good for a courtesy, never for a decision on which safety rests: clocks are wrong, and copying may renew the time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`].
+    fn stored_at(&self, key: &ObjectKey) -> Result<Timestamp, StoreError>;
+
     /// Calls `each` with the name and length in bytes of every object of one kind, in ascending order of names, until it
     /// breaks.
     ///
@@ -125,6 +138,9 @@ macro_rules! store_through_pointer {
             }
             fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
                 (**self).size(key)
+            }
+            fn stored_at(&self, key: &ObjectKey) -> Result<Timestamp, StoreError> {
+                (**self).stored_at(key)
             }
             fn list(
                 &self,
