@@ -16,7 +16,7 @@ use crate::keys::age_file::{OpenError as AgeOpenError, SealError};
 use crate::keys::envelope::EnvelopeError;
 use crate::keys::keyring::KeyringError;
 use crate::keys::recipient::RecipientError;
-use crate::log::{FollowError, LogError};
+use crate::log::{FollowError, LogError, Refusal};
 use crate::store::{ObjectKey, StoreError, StoreErrorKind};
 
 /// Why an operation did not do what was asked.
@@ -68,11 +68,31 @@ pub enum Error {
         /// The vault concerned.
         vault: VaultId,
     },
+    /// The device may not delete or change what the vault holds.
+    #[error("this device may not do that in the vault")]
+    NoRight(#[source] Refusal),
+    /// What a snapshot needs cannot be followed to its end, so nobody can say what nothing needs.
+    #[error("snapshot {} is not whole, so nothing is deleted", .snapshot.short())]
+    NotWhole {
+        /// The snapshot concerned.
+        snapshot: SnapshotId,
+        /// What is missing or damaged.
+        #[source]
+        source: Box<Error>,
+    },
     /// The user may not do this in the vault.
     #[error("this identity is not a member of vault {vault}")]
     NotAMember {
         /// The vault concerned.
         vault: VaultId,
+    },
+    /// A group of snapshots would be left without a complete one.
+    #[error("snapshot {} is the last complete one of {group}", .snapshot.short())]
+    LastSnapshot {
+        /// The newest of those that would be forgotten.
+        snapshot: SnapshotId,
+        /// Host and paths.
+        group: String,
     },
     /// An object is damaged.
     #[error("{object} is damaged")]
@@ -132,6 +152,22 @@ pub enum Error {
         /// The snapshot concerned.
         snapshot: SnapshotId,
     },
+    /// Something without contents was asked for its contents.
+    #[error("{path:?} in snapshot {} is neither a file nor a directory", .snapshot.short())]
+    NotAFile {
+        /// The path below the snapshot's root.
+        path: PathBuf,
+        /// The snapshot concerned.
+        snapshot: SnapshotId,
+    },
+    /// A path in a snapshot is something else than the directory that was asked for.
+    #[error("{path:?} in snapshot {} is not a directory", .snapshot.short())]
+    NotADirectory {
+        /// The path below the snapshot's root.
+        path: PathBuf,
+        /// The snapshot concerned.
+        snapshot: SnapshotId,
+    },
     /// A path to back up does not exist or cannot be entered.
     #[error("cannot back up {path:?}")]
     Source {
@@ -141,8 +177,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// An exclude pattern is not one.
-    #[error("exclude pattern {pattern:?} is not understood")]
+    /// What a program was to write ended early, or the program says that it is not whole.
+    #[error("the stream for {name:?} is not whole: nothing was saved")]
+    Stream {
+        /// The name that its file would have.
+        name: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A pattern of names is not one.
+    #[error("pattern {pattern:?} is not understood")]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -150,11 +195,40 @@ pub enum Error {
         #[source]
         source: ignore::Error,
     },
+    /// A pattern of names to find is not one.
+    #[error("pattern {pattern:?} is not understood")]
+    Glob {
+        /// The pattern.
+        pattern: String,
+        /// Why not.
+        #[source]
+        source: globset::Error,
+    },
     /// The directory to restore into has something in it.
     #[error("target {path:?} is not empty")]
     TargetNotEmpty {
         /// The directory.
         path: PathBuf,
+    },
+    /// The directory to restore into has an unfinished restore in it, of something else or with other options.
+    #[error("target {path:?} holds an unfinished restore of snapshot {}", .snapshot.short())]
+    TargetUnfinished {
+        /// The directory.
+        path: PathBuf,
+        /// What is in it.
+        snapshot: SnapshotId,
+    },
+    /// Another process restores into the directory right now.
+    #[error("something else is being restored into {path:?}")]
+    TargetBusy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What a partial snapshot does not have may have been there.
+    #[error("snapshot {} is partial: what it lacks is no reason to delete anything", .snapshot.short())]
+    DeletesByPartial {
+        /// The snapshot concerned.
+        snapshot: SnapshotId,
     },
     /// Something on the local disk failed.
     #[error("cannot {action} {path:?}")]
@@ -166,6 +240,12 @@ pub enum Error {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// More vaults were given than one run can back up into.
+    #[error("one run backs up into {most} vaults at most")]
+    TooManyVaults {
+        /// The limit.
+        most: usize,
     },
     /// Another process appended to the log each time this one tried.
     #[error("the log grew {attempts} times while this was to be appended")]
@@ -310,20 +390,35 @@ impl Error {
             | Self::Compress(_)
             | Self::Chunker(_)
             | Self::Random(_)
+            | Self::Stream { .. }
             | Self::WorkerLost => ErrorKind::Failed,
             Self::Envelope { source: EnvelopeError::Open(AgeOpenError::NotForTheseIdentities), .. }
             | Self::Keyring(_)
             | Self::DeviceUnknown { .. }
+            | Self::NoRight(_)
             | Self::NotAMember { .. } => ErrorKind::Permission,
-            Self::History(_) | Self::Envelope { .. } => ErrorKind::Integrity,
-            Self::Damaged { .. } | Self::Missing { .. } | Self::ChunkMissing { .. } | Self::Tree { .. } => {
-                ErrorKind::Integrity
-            }
+            Self::History(_)
+            | Self::Envelope { .. }
+            | Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::ChunkMissing { .. }
+            | Self::Tree { .. }
+            | Self::NotWhole { .. } => ErrorKind::Integrity,
             Self::NoSuchSnapshot { .. } | Self::NoSuchPath { .. } => ErrorKind::NotFound,
-            Self::AmbiguousSnapshot { .. } | Self::Source { .. } | Self::Pattern { .. } => ErrorKind::Usage,
-            Self::TargetNotEmpty { .. } | Self::Contended { .. } | Self::AlreadyThere { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::AmbiguousSnapshot { .. }
+            | Self::NotADirectory { .. }
+            | Self::NotAFile { .. }
+            | Self::Glob { .. }
+            | Self::Source { .. }
+            | Self::Pattern { .. }
+            | Self::TooManyVaults { .. } => ErrorKind::Usage,
+            Self::TargetNotEmpty { .. }
+            | Self::TargetUnfinished { .. }
+            | Self::TargetBusy { .. }
+            | Self::DeletesByPartial { .. }
+            | Self::Contended { .. }
+            | Self::AlreadyThere { .. }
+            | Self::LastSnapshot { .. } => ErrorKind::Conflict,
             Self::Local { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,

@@ -15,8 +15,14 @@ pub enum Phase {
     Backup,
     /// Writing files.
     Restore,
+    /// Reading files again that were written.
+    Verify,
     /// Verifying objects.
     Check,
+    /// Finding out what snapshots need, and deleting the rest.
+    Prune,
+    /// Moving chunks to new packs.
+    Compact,
 }
 
 /// A number of items and of bytes in them.
@@ -48,6 +54,24 @@ pub enum Severity {
     Problem,
 }
 
+/// What becomes of one entry of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Change {
+    /// It was not there, or something else was, and is written.
+    Written,
+    /// It was there with other contents, of which what is wrong is written.
+    Repaired,
+    /// Its contents were right; mode, owner, time or attributes are set.
+    Updated,
+    /// It is as it should be.
+    Unchanged,
+    /// Something else stands there, and stays.
+    Kept,
+    /// It is removed.
+    Deleted,
+}
+
 /// Listens to an operation.
 pub trait Progress: Send + Sync {
     /// A new phase begins.
@@ -58,6 +82,8 @@ pub trait Progress: Send + Sync {
     fn advance(&self, done: Amount);
     /// Something happened to one item.
     fn notice(&self, notice: &Notice<'_>);
+    /// Something becomes of one entry of a target, or would if the run were not dry.
+    fn change(&self, _path: &Path, _change: Change) {}
     /// Whether totals are worth an extra pass over the source.
     fn wants_total(&self) -> bool {
         false

@@ -4,8 +4,13 @@
 //! A look-up is one search in a sparse table in memory and one read of two kilobytes. Runs are merged when there are many.
 //! The whole is a cache: it can be deleted at any time and is made again from the index objects.
 //!
+//! A pack that is condemned counts as absent whatever index object still names it: look-ups go on to the chunk's next place.
+//!
 //! Several processes may use one directory at once: a run is read through the handle it was opened by, so it does no harm if
 //! another process deletes the file, and no run replaces another.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -17,7 +22,7 @@ use crate::format::index::IndexedPack;
 use crate::format::table::SegmentPlace;
 use crate::id::{ChunkId, Epoch, IndexId, PackId, SessionId};
 
-use super::run::{Run, RunRow, create, merge_runs, write_run};
+use super::run::{Named, Run, RunRow, create, merge_runs, write_run};
 
 /// Runs that may stand beside each other; each costs every look-up one read.
 const MOST_RUNS: usize = 8;
@@ -48,6 +53,43 @@ pub struct PackPlace {
     pub number: u32,
     /// The epoch whose key opens the session's envelope.
     pub epoch: Epoch,
+}
+
+impl PackPlace {
+    /// The place of a pack that an index names.
+    pub fn of(pack: &IndexedPack) -> Self {
+        Self {
+            id: pack.id,
+            bytes: pack.bytes,
+            session: pack.session,
+            number: pack.pack_number,
+            epoch: pack.epoch,
+        }
+    }
+}
+
+/// A row of the index: one place of one chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// Its number among all rows, which stays the same until the runs are merged.
+    pub number: u64,
+    run: usize,
+    found: RunRow,
+}
+
+/// How much of a pack is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// The pack.
+    pub pack: PackPlace,
+    /// The index object from which its rows are.
+    pub index: IndexId,
+    /// How many chunks it has.
+    pub chunks: u64,
+    /// Raw bytes of them.
+    pub raw_bytes: u64,
+    /// Raw bytes of those of its chunks whose rows are marked.
+    pub marked_bytes: u64,
 }
 
 /// All runs of one vault.
@@ -82,11 +124,36 @@ impl ChunkIndex {
         self.runs.iter().flat_map(|run| run.covers.iter().copied()).collect()
     }
 
-    /// Adds the packs that some index objects name; afterwards these objects are covered.
-    pub fn add(&mut self, covers: &[IndexId], packs: &[IndexedPack]) -> Result<(), Error> {
-        let run = create(&self.directory, &mut self.next_run, |out| write_run(out, covers, packs))?;
+    /// Adds the packs that one index object names; afterwards it is covered.
+    pub fn add(&mut self, object: &[IndexId], packs: &[IndexedPack]) -> Result<(), Error> {
+        let objects: Vec<Named<'_>> = object.iter().map(|id| (*id, packs)).collect();
+        self.add_all(&objects, &BTreeSet::new())?;
+        self.merge_if_many()
+    }
+
+    /// Adds the packs that some index objects name, without what is in those that are `condemned`. Never merges, so that rows keep
+    /// their numbers.
+    pub(crate) fn add_all(
+        &mut self,
+        objects: &[Named<'_>],
+        condemned: &BTreeSet<PackId>,
+    ) -> Result<(), Error> {
+        let mut run = create(&self.directory, &mut self.next_run, |out| write_run(out, objects, condemned))?;
+        run.hide(condemned);
         self.runs.push(run);
+        Ok(())
+    }
+
+    /// Makes one run of all if there are many. Rows then have other numbers.
+    pub(crate) fn merge_if_many(&mut self) -> Result<(), Error> {
         if self.runs.len() > MOST_RUNS { self.merge() } else { Ok(()) }
+    }
+
+    /// Lets packs count as absent from now on: those that are condemned, or that the store has lost.
+    pub fn hide(&mut self, packs: &BTreeSet<PackId>) {
+        for run in &mut self.runs {
+            run.hide(packs);
+        }
     }
 
     /// Whether the vault has a chunk.
@@ -97,13 +164,81 @@ impl ChunkIndex {
     /// Where a chunk lies; `None` if no index names it.
     pub fn find(&self, id: &ChunkId) -> Result<Option<Place>, Error> {
         let Some((run, row)) = self.search(id)? else { return Ok(None) };
-        let (pack, segment) = run.segment(row.segment).map_err(Error::local("read", &run.path))?;
-        Ok(Some(Place { pack, segment, offset: row.offset, length: row.length }))
+        place(run, row).map(Some)
     }
 
-    /// All packs named, with repetitions where several index objects name one.
+    /// All packs named that do not count as absent, with repetitions where several index objects name one.
     pub fn packs(&self) -> impl Iterator<Item = &PackPlace> {
-        self.runs.iter().flat_map(|run| run.packs.iter())
+        self.named().filter(|(.., hidden)| !hidden).map(|(_, pack, _)| pack)
+    }
+
+    /// All packs named, each with the index object that does and whether it counts as absent.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (IndexId, &PackPlace, bool)> {
+        self.runs.iter().flat_map(|run| {
+            (0..).zip(&run.packs).filter_map(|(number, pack)| {
+                let index = run.covers.get(pack.cover as usize)?;
+                Some((*index, &pack.place, run.hides(number)))
+            })
+        })
+    }
+
+    /// How many rows there are.
+    pub(crate) fn row_count(&self) -> u64 {
+        self.runs.iter().map(|run| run.chunk_count).sum()
+    }
+
+    /// All rows of a chunk whose packs do not count as absent, the newest first.
+    pub(crate) fn rows(&self, id: &ChunkId) -> Result<Vec<(Row, PackId)>, Error> {
+        let mut found = Vec::new();
+        let mut end = self.row_count();
+        for (number, run) in self.runs.iter().enumerate().rev() {
+            let begin = end - run.chunk_count;
+            let visited = run.visit(id, |at, row| {
+                let (pack, _) = run.segment(row.segment)?;
+                if !run.hides(pack) {
+                    found.push((
+                        Row { number: begin + at, run: number, found: row },
+                        run.pack(pack)?.place.id,
+                    ));
+                }
+                Ok(true)
+            });
+            visited.map_err(Error::local("read", &run.path))?;
+            end = begin;
+        }
+        Ok(found)
+    }
+
+    /// The place that a row names.
+    pub(crate) fn place(&self, row: &Row) -> Result<Place, Error> {
+        place(&self.runs[row.run], row.found)
+    }
+
+    /// Tallies the rows that are marked, for each pack that has rows and does not count as absent, in the order of the runs.
+    pub(crate) fn tally(&self, is_marked: &dyn Fn(u64) -> bool) -> Result<Vec<Tally>, Error> {
+        let mut all = Vec::new();
+        let mut first = 0;
+        for run in &self.runs {
+            let mut sums = vec![(0, 0, 0); run.packs.len()];
+            let scanned = run.scan(|row, pack, length| {
+                if let Some((chunks, raw, marked)) = sums.get_mut(pack as usize) {
+                    *chunks += 1;
+                    *raw += u64::from(length);
+                    *marked += if is_marked(first + row) { u64::from(length) } else { 0 };
+                }
+            });
+            scanned.map_err(Error::local("read", &run.path))?;
+            first += run.chunk_count;
+            for ((number, pack), (chunks, raw_bytes, marked_bytes)) in (0..).zip(&run.packs).zip(sums) {
+                if let Some(&index) = run.covers.get(pack.cover as usize)
+                    && pack.segments > 0
+                    && !run.hides(number)
+                {
+                    all.push(Tally { pack: pack.place, index, chunks, raw_bytes, marked_bytes });
+                }
+            }
+        }
+        Ok(all)
     }
 
     fn search(&self, id: &ChunkId) -> Result<Option<(&Run, RunRow)>, Error> {
@@ -117,9 +252,22 @@ impl ChunkIndex {
 
     fn merge(&mut self) -> Result<(), Error> {
         let Self { directory, runs, next_run } = self;
-        let merged = create(directory, next_run, |out| merge_runs(out, runs))?;
+        let mut merged = create(directory, next_run, |out| merge_runs(out, runs))?;
+        let hidden = runs.iter().flat_map(|run| {
+            (0..).zip(&run.packs).filter(|(number, _)| run.hides(*number)).map(|(_, pack)| pack.place.id)
+        });
+        merged.hide(&hidden.collect());
         std::mem::replace(runs, vec![merged]).iter().try_for_each(|old| delete(&old.path))
     }
+}
+
+fn place(run: &Run, row: RunRow) -> Result<Place, Error> {
+    let found = || {
+        let (pack, segment) = run.segment(row.segment)?;
+        Ok::<_, io::Error>((run.pack(pack)?.place, segment))
+    };
+    let (pack, segment) = found().map_err(Error::local("read", &run.path))?;
+    Ok(Place { pack, segment, offset: row.offset, length: row.length })
 }
 
 /// Deletes a run, unless another process was faster.
@@ -132,172 +280,4 @@ fn delete(path: &Path) -> Result<(), Error> {
 
 fn run_number(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_suffix(".run")?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::fs;
-
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-    use tempfile::TempDir;
-
-    use super::super::run::{FOOTER_BYTES, HEADER_BYTES, PACK_BYTES};
-    use super::*;
-    use crate::format::table::{ChunkRow as TableRow, Table};
-    use crate::format::table::{SegmentKind, SegmentRow};
-
-    /// A pack of one segment for each list of chunks; a chunk is a number and its length.
-    fn pack(number: u8, segments: &[Vec<(u16, u32)>]) -> IndexedPack {
-        let mut table = Table::new(100).unwrap();
-        for chunks in segments {
-            let rows: Vec<_> = chunks.iter().map(|&(n, length)| TableRow { id: id(n), length }).collect();
-            let row = SegmentRow {
-                stored_bytes: 200,
-                raw_bytes: rows.iter().map(|row| row.length).sum(),
-                kind: SegmentKind::Data,
-                chunk_count: rows.len() as u32,
-            };
-            table.push(row, &rows).unwrap();
-        }
-        IndexedPack {
-            id: PackId::new([number; 32]),
-            bytes: 1000 + u32::from(number),
-            session: SessionId::new([number; 16]),
-            pack_number: number.into(),
-            epoch: Epoch(1),
-            table,
-        }
-    }
-
-    fn id(n: u16) -> ChunkId {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&blake3::hash(&n.to_le_bytes()).as_bytes()[..16]);
-        // Many share their first eight bytes: the sparse table cannot tell these apart.
-        let shared = bytes[0] % 4;
-        bytes[..8].fill(shared);
-        ChunkId::new(bytes)
-    }
-
-    fn object(number: u8) -> IndexId {
-        IndexId::new([number; 32])
-    }
-
-    fn open(directory: &TempDir, live: impl IntoIterator<Item = u8>) -> ChunkIndex {
-        ChunkIndex::open(directory.path(), &live.into_iter().map(object).collect()).unwrap()
-    }
-
-    fn run_files(directory: &TempDir) -> Vec<PathBuf> {
-        let mut paths: Vec<_> =
-            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        paths
-    }
-
-    fn model(packs: &[IndexedPack]) -> BTreeMap<ChunkId, Place> {
-        let places = packs.iter().flat_map(|pack| {
-            let place = PackPlace {
-                id: pack.id,
-                bytes: pack.bytes,
-                session: pack.session,
-                number: pack.pack_number,
-                epoch: pack.epoch,
-            };
-            pack.table.chunks().map(move |chunk| {
-                let (segment, offset, length) = (chunk.segment, chunk.offset_in_segment, chunk.length);
-                (chunk.id, Place { pack: place, segment, offset, length })
-            })
-        });
-        places.collect()
-    }
-
-    fn agrees(index: &ChunkIndex, model: &BTreeMap<ChunkId, Place>) {
-        for n in 0..1000 {
-            let found = index.find(&id(n)).unwrap();
-            // Of two places in one segment either will do: the bytes are the same.
-            let expected = model.get(&id(n));
-            assert_eq!(found.map(|f| (f.pack, f.segment)), expected.map(|e| (e.pack, e.segment)), "{n}");
-            assert_eq!(index.contains(&id(n)).unwrap(), expected.is_some());
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        #[test]
-        fn look_ups_agree_with_a_map_through_merging_and_reopening(
-            packs in vec(vec(vec((0..1000_u16, 1..100_u32), 1..60), 1..5), 1..20),
-        ) {
-            let directory = tempfile::tempdir().unwrap();
-            let packs: Vec<_> = (0..).zip(&packs).map(|(n, segments)| pack(n, segments)).collect();
-            let live = 0..packs.len() as u8;
-            let mut index = open(&directory, live.clone());
-            for (n, pack) in (0..).zip(&packs) {
-                index.add(&[object(n)], std::slice::from_ref(pack)).unwrap();
-            }
-            let model = model(&packs);
-
-            agrees(&index, &model);
-            prop_assert!(run_files(&directory).len() <= MOST_RUNS);
-            let again = open(&directory, live.clone());
-            agrees(&again, &model);
-            prop_assert_eq!(again.covered(), live.map(object).collect());
-            prop_assert_eq!(again.packs().count(), packs.len());
-        }
-    }
-
-    #[test]
-    fn runs_of_index_objects_that_are_not_live_are_deleted() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut index = open(&directory, []);
-        index.add(&[object(1)], &[pack(1, &[vec![(1, 10)]])]).unwrap();
-        index.add(&[object(2), object(3)], &[pack(2, &[vec![(2, 10)]])]).unwrap();
-
-        let index = open(&directory, [1, 2]);
-
-        assert_eq!(index.covered(), [object(1)].into());
-        assert!(index.contains(&id(1)).unwrap() && !index.contains(&id(2)).unwrap());
-        assert_eq!(run_files(&directory).len(), 1);
-    }
-
-    #[test]
-    fn a_run_that_is_cut_off_or_damaged_at_its_ends_is_deleted() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut index = open(&directory, []);
-        index.add(&[object(1)], &[pack(1, &[vec![(1, 10), (2, 20)], vec![(3, 5)]])]).unwrap();
-        let path = run_files(&directory).remove(0);
-        let good = fs::read(&path).unwrap();
-        let head = (HEADER_BYTES + 32 + PACK_BYTES) as usize;
-
-        for length in 0..good.len() {
-            fs::write(&path, &good[..length]).unwrap();
-            assert!(open(&directory, [1]).covered().is_empty(), "cut off at {length}");
-            assert!(!path.exists());
-        }
-        for at in (0..head).chain(good.len() - FOOTER_BYTES as usize..good.len()) {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            fs::write(&path, bad).unwrap();
-            assert!(open(&directory, [1]).covered().is_empty(), "byte {at}");
-        }
-        fs::write(&path, &good).unwrap();
-        assert_eq!(open(&directory, [1]).covered(), [object(1)].into());
-    }
-
-    #[test]
-    fn two_processes_share_a_directory_without_harm() {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut one, mut other) = (open(&directory, []), open(&directory, []));
-        for n in 0..=MOST_RUNS as u8 {
-            one.add(&[object(n)], &[pack(n, &[vec![(n.into(), 10)]])]).unwrap();
-            other.add(&[object(100 + n)], &[pack(100 + n, &[vec![(100 + u16::from(n), 10)]])]).unwrap();
-            // A third, with an older log, deletes what it does not know.
-            drop(open(&directory, []));
-        }
-
-        for n in 0..=MOST_RUNS as u16 {
-            assert!(one.contains(&id(n)).unwrap() && !one.contains(&id(100 + n)).unwrap());
-            assert!(other.contains(&id(100 + n)).unwrap() && !other.contains(&id(n)).unwrap());
-        }
-    }
 }

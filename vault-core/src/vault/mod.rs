@@ -4,6 +4,8 @@
 //! a [`Reader`], is checked against that log first.
 
 pub mod chunk_index;
+pub mod contents;
+pub(crate) mod marks;
 pub mod orphans;
 pub mod packer;
 pub mod reader;
@@ -48,6 +50,9 @@ const RUN_CHUNKS: usize = 1_000_000;
 /// How often an append is tried again when others append at the same time.
 const APPEND_ATTEMPTS: u32 = 100;
 
+/// Makes a statement from the state that it will follow; `None` if it is not to be made after that state.
+type Build<'b> = dyn Fn(&State) -> Result<Option<Vec<u8>>, Error> + 'b;
+
 /// Where this machine keeps what it remembers about one vault. Both are made when needed, readable by the owner only.
 #[derive(Debug, Clone)]
 pub struct LocalPaths {
@@ -57,24 +62,31 @@ pub struct LocalPaths {
     pub cache: PathBuf,
 }
 
-/// A vault whose log has been verified.
+/// A vault whose log has been verified. Clones share what they know, until one of them follows the log further.
+#[derive(Clone)]
 pub struct Vault {
     store: Arc<dyn Store>,
     id: VaultId,
-    state: State,
+    state: Arc<State>,
     local: LocalPaths,
 }
 
 impl Vault {
     /// Opens the vault in `store`: verifies the log, and that it extends the head remembered in `local`.
     pub fn open(store: OpenStore, local: LocalPaths) -> Result<Self, Error> {
+        Self::open_knowing(store, local, None)
+    }
+
+    /// As [`Self::open`]; where this machine remembers nothing, the log must extend `known`, a head from elsewhere.
+    pub fn open_knowing(store: OpenStore, local: LocalPaths, known: Option<Head>) -> Result<Self, Error> {
         let (id, store): (_, Arc<dyn Store>) = (store.vault_id, store.store.into());
-        let remembered = read_head(&local.state)?;
+        let saved = read_head(&local.state)?;
+        let remembered = saved.or(known);
         let (state, head) =
             log::follow(remembered, &id, &mut |seq| read_statement(&*store, seq)).map_err(log_error)?;
-        let vault = Self { store, id, state, local };
+        let vault = Self { store, id, state: Arc::new(state), local };
         vault.refuse_gap()?;
-        if remembered != Some(head) {
+        if saved != Some(head) {
             vault.remember_head()?;
         }
         Ok(vault)
@@ -163,21 +175,51 @@ impl Vault {
 
     /// Appends a statement. `build` makes it from the state that it will follow, and is called again when another came first.
     pub(crate) fn append(&mut self, build: &dyn Fn(&State) -> Result<Vec<u8>, Error>) -> Result<Head, Error> {
+        let appended = self.append_unless(&|state| build(state).map(Some))?;
+        appended.ok_or(Error::Contended { attempts: 0 })
+    }
+
+    /// As [`append`](Self::append), but gives up with `None` when `build` does.
+    pub(crate) fn append_unless(&mut self, build: &Build<'_>) -> Result<Option<Head>, Error> {
         for _ in 0..APPEND_ATTEMPTS {
-            let stored = build(&self.state)?;
-            let verified = self.state.verify(&stored)?;
-            let seq = self.state.next_seq();
-            let put = self.store.put_new(&ObjectKey::Statement(seq), &stored)?;
-            // An answer that was lost is followed by a conflict with oneself: only other bytes are somebody else's.
-            if put == Put::Created || read_statement(&*self.store, seq)?.as_ref() == Some(&stored) {
-                self.state.apply(verified)?;
-                self.remember_head()?;
-                return Ok(self.state.head());
+            let Some(stored) = build(&self.state)? else { return Ok(None) };
+            if let Some(head) = self.try_append(&stored)? {
+                return Ok(Some(head));
             }
-            let store = Arc::clone(&self.store);
-            log::extend(&mut self.state, &mut |seq| read_statement(&*store, seq)).map_err(log_error)?;
+            self.follow()?;
         }
         Err(Error::Contended { attempts: APPEND_ATTEMPTS })
+    }
+
+    /// Where the objects are, for work that goes on while the log is extended.
+    pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Appends a statement that was made for the state as it is; `None` if another came first.
+    pub(crate) fn try_append(&mut self, stored: &[u8]) -> Result<Option<Head>, Error> {
+        let verified = self.state.verify(stored)?;
+        let seq = self.state.next_seq();
+        let put = self.store.put_new(&ObjectKey::Statement(seq), stored)?;
+        // An answer that was lost is followed by a conflict with oneself: only other bytes are somebody else's.
+        if put == Put::AlreadyThere && read_statement(&*self.store, seq)?.as_deref() != Some(stored) {
+            return Ok(None);
+        }
+        Arc::make_mut(&mut self.state).apply(verified)?;
+        self.remember_head()?;
+        Ok(Some(self.state.head()))
+    }
+
+    /// Reads and verifies what others appended meanwhile; tells whether there was anything.
+    pub fn follow(&mut self) -> Result<bool, Error> {
+        if read_statement(&*self.store, self.state.next_seq())?.is_none() {
+            return Ok(false);
+        }
+        let store = Arc::clone(&self.store);
+        let state = Arc::make_mut(&mut self.state);
+        log::extend(state, &mut |seq| read_statement(&*store, seq)).map_err(log_error)?;
+        self.remember_head()?;
+        Ok(true)
     }
 
     /// The index of the chunks of some domains, brought up to date. Index objects that cannot be used are returned beside it.
@@ -197,28 +239,44 @@ impl Vault {
             ControlFlow::Continue(())
         })?;
         let mut chunks = ChunkIndex::open(&self.local.cache.join("index"), &live)?;
-        let covered = chunks.covered();
+        chunks.hide(self.state.condemned());
+        let faults = self.extend_chunk_index(&mut chunks, keys_of)?;
+        chunks.merge_if_many()?;
+        Ok((chunks, faults))
+    }
+
+    /// Adds what the index objects in force name that the chunk index has not seen yet; rows keep their numbers. Index objects that
+    /// cannot be used are returned.
+    pub(crate) fn extend_chunk_index<'k>(
+        &self,
+        chunks: &mut ChunkIndex,
+        keys_of: &dyn Fn(DomainId) -> Option<&'k DomainKeys>,
+    ) -> Result<Vec<Error>, Error> {
+        let (covered, condemned) = (chunks.covered(), self.state.condemned());
         let mut faults = Vec::new();
-        let (mut objects, mut packs, mut rows) = (Vec::new(), Vec::<IndexedPack>::new(), 0);
+        let (mut objects, mut rows) = (Vec::<(IndexId, Vec<IndexedPack>)>::new(), 0);
+        let mut flush = |objects: &mut Vec<(IndexId, Vec<IndexedPack>)>| {
+            let named: Vec<_> = objects.iter().map(|(id, packs)| (*id, &packs[..])).collect();
+            let added = if named.is_empty() { Ok(()) } else { chunks.add_all(&named, condemned) };
+            objects.clear();
+            added
+        };
         for (domain, id) in self.state.all_indexes().filter(|(_, id)| !covered.contains(id)) {
             let Some(keys) = keys_of(domain) else { continue };
             match self.read_index(id, keys) {
                 Ok(named) => {
                     rows += named.iter().map(|pack| pack.table.chunk_rows().len()).sum::<usize>();
-                    objects.push(id);
-                    packs.extend(named);
+                    objects.push((id, named));
                 }
                 Err(error) => faults.push(error),
             }
             if rows >= RUN_CHUNKS {
-                chunks.add(&std::mem::take(&mut objects), &std::mem::take(&mut packs))?;
+                flush(&mut objects)?;
                 rows = 0;
             }
         }
-        if !objects.is_empty() {
-            chunks.add(&objects, &packs)?;
-        }
-        Ok((chunks, faults))
+        flush(&mut objects)?;
+        Ok(faults)
     }
 
     /// Reads an index object of the domain whose keys these are.

@@ -40,19 +40,22 @@ pub struct Packer<'a> {
     session: &'a Session,
     random: &'a dyn Random,
     full: Sender<FullPack>,
+    first_number: u32,
     open: Mutex<OpenPack>,
 }
 
 #[derive(Default)]
 struct OpenPack {
     builder: Option<PackBuilder>,
-    next_number: u32,
+    /// By this packer; the session may have had one before.
+    handed_on: u32,
 }
 
 impl<'a> Packer<'a> {
     /// A packer that hands full packs to `full`.
     pub fn new(session: &'a Session, random: &'a dyn Random, full: Sender<FullPack>) -> Self {
-        Self { session, random, full, open: Mutex::default() }
+        let first_number = session.next_pack_number();
+        Self { session, random, full, first_number, open: Mutex::default() }
     }
 
     /// Seals a compressed segment into the open pack. `unit` has room for the seal in front, see [`SealKey::reserve`].
@@ -62,7 +65,7 @@ impl<'a> Packer<'a> {
         if open.builder.as_ref().is_some_and(|pack| !has_room(pack, sealed_bytes, chunks.len())) {
             self.close(&mut open)?;
         }
-        let number = open.next_number;
+        let number = self.first_number + open.handed_on;
         let pack = match &mut open.builder {
             Some(pack) => pack,
             none => none.insert(PackBuilder::new(
@@ -76,15 +79,17 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    /// Finishes the open pack, if there is one.
-    pub fn finish(&self) -> Result<(), Error> {
-        self.close(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Finishes the open pack, if there is one; returns how many packs were handed on in all.
+    pub fn finish(&self) -> Result<u64, Error> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        self.close(&mut open)?;
+        Ok(u64::from(open.handed_on))
     }
 
     fn close(&self, open: &mut OpenPack) -> Result<(), Error> {
         let Some(builder) = open.builder.take() else { return Ok(()) };
-        let number = open.next_number;
-        open.next_number += 1;
+        let number = self.first_number + open.handed_on;
+        open.handed_on += 1;
         let (bytes, table) = builder.finish(|table| self.session.seal_table(table, number, self.random))?;
         self.full.send(FullPack { number, bytes, table }).map_err(|_| Error::WorkerLost)
     }

@@ -1,24 +1,28 @@
 //! Reading: from a chunk's hash to its plaintext.
 //!
 //! Every byte that a [`Reader`] returns has the hash that was asked for. Failures name the object at fault.
+//!
+//! While a reader is at work, others may move chunks to new packs and delete the old ones. So whoever misses a chunk or a pack
+//! follows the log first, and looks again; only what is missing then is lost.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::chunk::compress::Decompressor;
 use crate::crypto::aead::SealedKind;
 use crate::crypto::hash::{chunk_hash, chunk_id};
 use crate::error::{Error, Fault};
+use crate::format::annotation::AnnotationBody;
 use crate::format::commit::CommitBody;
 use crate::format::pack::{HEADER_MAX_BYTES, PackHeader};
 use crate::format::raw_limit;
 use crate::format::seal::Origin;
 use crate::format::table::SegmentPlace;
-use crate::format::tree::Node;
+use crate::format::tree::{ChunkRef, Node};
 use crate::id::{ChunkHash, DomainId, PackId, SessionId, SnapshotId, VaultId};
 use crate::keys::envelope::{DomainKeys, SessionKey, SessionPlace};
 use crate::keys::keyring::{Keyring, KeyringError};
-use crate::log::Snapshot;
+use crate::log::{Annotation, Snapshot, State};
 use crate::store::{ObjectKey, Store, StoreError};
 
 use super::Vault;
@@ -27,13 +31,18 @@ use super::chunk_index::{ChunkIndex, PackPlace, Place};
 /// Opened segments kept for the next chunk of them: tree nodes lie together, and a walk comes back to them.
 const KEPT_SEGMENTS: usize = 24;
 
+/// How often an index object may vanish while the index is made, because somebody replaced it, before that is called damage.
+const FOLLOW_ATTEMPTS: usize = 20;
+
 /// A vault's contents, unlocked for reading. May be used from many threads at once.
 pub struct Reader {
     store: Arc<dyn Store>,
     vault: VaultId,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     domains: HashMap<DomainId, Arc<DomainKeys>>,
-    chunks: ChunkIndex,
+    /// The vault as far as its log was followed.
+    followed: Mutex<Vault>,
+    chunks: RwLock<Arc<ChunkIndex>>,
     faults: Vec<Error>,
     sessions: Mutex<HashMap<SessionId, Arc<SessionKey>>>,
     kept: Mutex<Vec<KeptSegment>>,
@@ -47,22 +56,61 @@ struct KeptSegment {
 
 impl Reader {
     pub(super) fn new(vault: &Vault, keyring: Keyring) -> Result<Self, Error> {
-        let mut domains = HashMap::new();
-        for snapshot in vault.state().snapshots() {
-            domains.insert(snapshot.domain, keyring.domain_keys(snapshot.domain)?);
-        }
-        let (chunks, faults) =
-            vault.chunk_index(&|domain| domains.get(&domain).map(|keys: &Arc<DomainKeys>| &**keys))?;
+        Self::with_keyring(vault, Arc::new(keyring))
+    }
+
+    /// A reader with the same keys that knows what the vault's log has come to say since this one was made.
+    pub(crate) fn renewed(&self, vault: &Vault) -> Result<Self, Error> {
+        Self::with_keyring(vault, Arc::clone(&self.keyring))
+    }
+
+    fn with_keyring(vault: &Vault, keyring: Arc<Keyring>) -> Result<Self, Error> {
+        let mut followed = vault.clone();
+        let domains = domain_keys(vault.state(), &keyring)?;
+        let (chunks, faults) = following_index(&mut followed, &domains)?;
         Ok(Self {
             store: Arc::clone(&vault.store),
             vault: *vault.id(),
             keyring,
             domains,
-            chunks,
+            followed: Mutex::new(followed),
+            chunks: RwLock::new(Arc::new(chunks)),
             faults,
             sessions: Mutex::default(),
             kept: Mutex::default(),
         })
+    }
+
+    /// The chunk index as it is now.
+    pub(crate) fn chunks(&self) -> Arc<ChunkIndex> {
+        Arc::clone(&self.chunks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Follows the log and makes the chunk index anew, unless another thread has done so since the caller `used` it. False if the
+    /// log says nothing new.
+    fn refresh(&self, used: &Arc<ChunkIndex>) -> Result<bool, Error> {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(used, &self.chunks()) {
+            return Ok(true);
+        }
+        if !followed.follow()? {
+            return Ok(false);
+        }
+        let (chunks, _) = following_index(&mut followed, &self.domains)?;
+        *self.chunks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chunks);
+        Ok(true)
+    }
+
+    /// Follows the log to its end, and returns what it says there.
+    pub(crate) fn newest_state(&self) -> Result<State, Error> {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.follow()?;
+        Ok(followed.state().clone())
+    }
+
+    /// What unlocks the vault.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// Index objects that could not be used: what only they name cannot be read.
@@ -70,7 +118,12 @@ impl Reader {
         &self.faults
     }
 
-    /// The keys of a domain that some snapshot was made in.
+    /// The packs that index objects in force name, with repetitions.
+    pub(crate) fn packs(&self) -> Vec<PackPlace> {
+        self.chunks().packs().copied().collect()
+    }
+
+    /// The keys of a domain that something in force is of.
     pub(crate) fn keys_of(&self, domain: DomainId) -> Result<&DomainKeys, Error> {
         let keys = self.domains.get(&domain).ok_or(KeyringError::OtherDomain { domain })?;
         Ok(keys)
@@ -97,13 +150,44 @@ impl Reader {
         CommitBody::decode(&raw).map_err(|error| damaged(error.into()))
     }
 
+    /// The tags of a snapshot that are in force: those of its newest annotation, or else of its commit.
+    pub fn tags(&self, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
+        match &snapshot.annotation {
+            Some(annotation) => Ok(self.annotation(snapshot, annotation)?.tags),
+            None => Ok(self.body(snapshot)?.tags),
+        }
+    }
+
+    /// Opens the body of a snapshot's annotation.
+    fn annotation(&self, snapshot: &Snapshot, annotation: &Annotation) -> Result<AnnotationBody, Error> {
+        let damaged = |fault| Error::Damaged { object: ObjectKey::Statement(annotation.seq), fault };
+        let key = self.keys_of(snapshot.domain)?.k_index(annotation.epoch);
+        let key = key.ok_or_else(|| damaged(Fault::NoEpochKeys { epoch: annotation.epoch }))?;
+        let origin = Origin { vault: self.vault, session: annotation.session };
+        let mut unit = annotation.body.clone();
+        let body = origin
+            .annotation(key, &snapshot.id)
+            .open_in_place(&mut unit)
+            .map_err(|source| damaged(Fault::Sealed { part: "its body", source }))?;
+        let raw = Decompressor::new()?
+            .unpack(body, raw_limit(SealedKind::Annotation) as usize)
+            .map_err(|error| damaged(error.into()))?;
+        AnnotationBody::decode(&raw).map_err(|error| damaged(error.into()))
+    }
+
     /// The snapshot's domain as a view on chunks.
     pub fn domain(&self, snapshot: &Snapshot) -> Result<DomainReader<'_>, Error> {
-        let keys = self
-            .domains
-            .get(&snapshot.domain)
-            .ok_or(Error::NoSuchSnapshot { wanted: snapshot.id.to_hex() })?;
-        Ok(DomainReader { reader: self, keys, snapshot: snapshot.id })
+        self.domain_for(snapshot.id, snapshot.domain)
+    }
+
+    /// As [`domain`](Self::domain), for a snapshot of which only this much is at hand.
+    pub(crate) fn domain_for(
+        &self,
+        snapshot: SnapshotId,
+        domain: DomainId,
+    ) -> Result<DomainReader<'_>, Error> {
+        let keys = self.domains.get(&domain).ok_or(Error::NoSuchSnapshot { wanted: snapshot.to_hex() })?;
+        Ok(DomainReader { reader: self, keys, snapshot })
     }
 
     /// Opens a segment and decompresses it; nothing is kept.
@@ -214,6 +298,11 @@ impl Reader {
         Ok(Arc::clone(sessions.entry(place.session).or_insert(key)))
     }
 
+    /// Reads a chunk where an index says it lies.
+    pub(crate) fn chunk_at(&self, place: &Place, h: &ChunkHash) -> Result<Vec<u8>, Error> {
+        chunk_in(&self.kept_segment(place)?, place, h).map(<[u8]>::to_vec)
+    }
+
     fn kept_segment(&self, place: &Place) -> Result<Arc<Vec<u8>>, Error> {
         let is_it = |kept: &KeptSegment| kept.pack == place.pack.id && kept.number == place.segment.number;
         {
@@ -258,15 +347,22 @@ impl<'r> DomainReader<'r> {
     /// Where a chunk lies.
     pub fn place(&self, h: &ChunkHash) -> Result<Place, Error> {
         let id = chunk_id(&self.keys.k_id, h);
-        self.reader.chunks.find(&id)?.ok_or(Error::ChunkMissing { h: *h })
+        loop {
+            let chunks = self.reader.chunks();
+            if let Some(place) = chunks.find(&id)? {
+                return Ok(place);
+            }
+            if !self.reader.refresh(&chunks)? {
+                return Err(Error::ChunkMissing { h: *h });
+            }
+        }
     }
 
     /// Reads a tree node.
     pub fn node(&self, h: &ChunkHash) -> Result<Node, Error> {
-        let place = self.place(h)?;
-        let raw = self.reader.kept_segment(&place)?;
-        let chunk = chunk_in(&raw, &place, h)?;
-        Node::decode(chunk).map_err(|error| Error::Tree { snapshot: self.snapshot, fault: error.into() })
+        self.with_chunk(h, |chunk| {
+            Node::decode(chunk).map_err(|error| Error::Tree { snapshot: self.snapshot, fault: error.into() })
+        })
     }
 
     /// Says that the snapshot's tree is not what a tree must be.
@@ -276,10 +372,63 @@ impl<'r> DomainReader<'r> {
 
     /// Reads one chunk.
     pub fn chunk(&self, h: &ChunkHash) -> Result<Vec<u8>, Error> {
-        let place = self.place(h)?;
-        let raw = self.reader.kept_segment(&place)?;
-        chunk_in(&raw, &place, h).map(<[u8]>::to_vec)
+        self.with_chunk(h, |chunk| Ok(chunk.to_vec()))
     }
+
+    /// Reads one chunk of a file, which has the length that the file says.
+    pub fn whole_chunk(&self, chunk: &ChunkRef) -> Result<Vec<u8>, Error> {
+        let bytes = self.chunk(&chunk.h)?;
+        if bytes.len() == chunk.length as usize { Ok(bytes) } else { Err(self.other_length()) }
+    }
+
+    /// Says that a file and the index disagree on a chunk.
+    pub(crate) fn other_length(&self) -> Error {
+        self.damaged_tree("a chunk has another length than the index says")
+    }
+
+    fn with_chunk<T>(&self, h: &ChunkHash, look: impl Fn(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
+        loop {
+            let chunks = self.reader.chunks();
+            let place = self.place(h)?;
+            match self.reader.kept_segment(&place) {
+                Ok(raw) => return look(chunk_in(&raw, &place, h)?),
+                Err(error @ Error::Missing { .. }) => {
+                    if !self.reader.refresh(&chunks)? {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The keys of every domain that something in force is of.
+pub(crate) fn domain_keys(
+    state: &State,
+    keyring: &Keyring,
+) -> Result<HashMap<DomainId, Arc<DomainKeys>>, Error> {
+    let of_snapshots = state.snapshots().iter().map(|snapshot| snapshot.domain);
+    // A domain can have index objects in force after its last snapshot is forgotten.
+    let of_indexes = state.all_indexes().map(|(domain, _)| domain);
+    let domains: BTreeSet<_> = of_snapshots.chain(of_indexes).collect();
+    domains.into_iter().map(|domain| Ok((domain, keyring.domain_keys(domain)?))).collect()
+}
+
+/// The chunk index of some domains. An index object that has vanished was perhaps replaced: the log tells.
+pub(crate) fn following_index(
+    vault: &mut Vault,
+    domains: &HashMap<DomainId, Arc<DomainKeys>>,
+) -> Result<(ChunkIndex, Vec<Error>), Error> {
+    let keys_of = |domain| domains.get(&domain).map(|keys: &Arc<DomainKeys>| &**keys);
+    for _ in 1..FOLLOW_ATTEMPTS {
+        let (chunks, faults) = vault.chunk_index(&keys_of)?;
+        let vanished = |error: &Error| matches!(error, Error::Missing { object: ObjectKey::Index(_) });
+        if !faults.iter().any(vanished) || !vault.follow()? {
+            return Ok((chunks, faults));
+        }
+    }
+    vault.chunk_index(&keys_of)
 }
 
 /// The chunk at its place in an opened segment, verified.

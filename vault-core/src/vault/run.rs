@@ -3,9 +3,14 @@
 //! Little-endian: magic, counts of index objects, packs and segments as u32, then the rows of each, then rows of chunks, then a
 //! footer: checksum of all before the rows of segments u64, magic. Every count is checked against the file's length before it is
 //! used. A run that is cut off, or whose first part is damaged, does not open.
+//!
+//! A chunk has a row for each pack that holds it, the newest first: when one pack is condemned, the next row counts. A pack that
+//! several index objects name has a row for each, but only the newest of these has segments and chunks.
+
+mod merge;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -20,9 +25,11 @@ use crate::id::{ChunkId, Epoch, IndexId, PackId, SessionId};
 
 use super::chunk_index::PackPlace;
 
-const MAGIC: [u8; 8] = *b"VAULTRN1";
+pub(super) use merge::merge_runs;
+
+const MAGIC: [u8; 8] = *b"VAULTRN2";
 pub(super) const HEADER_BYTES: u64 = 8 + 4 + 4 + 4;
-pub(super) const PACK_BYTES: u64 = 60;
+pub(super) const PACK_BYTES: u64 = 60 + 4 + 4;
 const SEGMENT_BYTES: u64 = 28;
 const CHUNK_BYTES: usize = 28;
 const END_MAGIC: [u8; 8] = *b"VAULTRNE";
@@ -59,6 +66,19 @@ impl RunRow {
     }
 }
 
+/// A pack as a run names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunPack {
+    pub(super) place: PackPlace,
+    /// Which of the run's index objects names it.
+    pub(super) cover: u32,
+    /// How many segments of it are in the run: none if another row has them, or if the pack is condemned.
+    pub(super) segments: u32,
+}
+
+/// An index object and the packs that it names.
+pub(super) type Named<'a> = (IndexId, &'a [IndexedPack]);
+
 /// A file of sorted rows.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -67,15 +87,19 @@ pub(super) struct Run {
     /// The index objects it was made from.
     pub(super) covers: Vec<IndexId>,
     /// The packs they name.
-    pub(super) packs: Vec<PackPlace>,
+    pub(super) packs: Vec<RunPack>,
+    /// The numbers of those that count as absent; empty while none does.
+    hidden: HashSet<u32>,
+    /// Whether one of these has rows of chunks, so that look-ups must ask for the pack of a row.
+    hides_chunks: bool,
     segments_at: u64,
     segment_count: u32,
     chunks_at: u64,
-    chunk_count: u64,
+    pub(super) chunk_count: u64,
     /// The first eight bytes of every 64th id.
     fence: Vec<u64>,
     /// The segment looked up last: chunks that belong together are looked up together.
-    last_segment: Mutex<Option<(u32, PackPlace, SegmentPlace)>>,
+    last_segment: Mutex<Option<(u32, u32, SegmentPlace)>>,
 }
 
 impl Run {
@@ -112,6 +136,8 @@ impl Run {
             file,
             covers,
             packs,
+            hidden: HashSet::new(),
+            hides_chunks: false,
             segments_at,
             segment_count,
             chunks_at,
@@ -121,8 +147,37 @@ impl Run {
         })
     }
 
-    /// The row of a chunk.
+    /// Lets packs count as absent, beside those that do so already.
+    pub(super) fn hide(&mut self, packs: &BTreeSet<PackId>) {
+        for (number, pack) in (0..).zip(&self.packs) {
+            if packs.contains(&pack.place.id) && self.hidden.insert(number) {
+                self.hides_chunks |= pack.segments > 0;
+            }
+        }
+    }
+
+    /// Whether the pack of this number counts as absent.
+    pub(super) fn hides(&self, pack: u32) -> bool {
+        self.hidden.contains(&pack)
+    }
+
+    /// The newest row of a chunk whose pack does not count as absent.
     pub(super) fn find(&self, id: &ChunkId) -> io::Result<Option<RunRow>> {
+        let mut found = None;
+        self.visit(id, |_, row| {
+            let counts = !self.hides_chunks || !self.hides(self.segment(row.segment)?.0);
+            found = counts.then_some(row);
+            Ok(!counts)
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with the number of every row of a chunk and the row, the newest first, until it returns false.
+    pub(super) fn visit(
+        &self,
+        id: &ChunkId,
+        mut each: impl FnMut(u64, RunRow) -> io::Result<bool>,
+    ) -> io::Result<()> {
         let wanted = fence_key(id);
         let mut first = self.fence.partition_point(|&key| key < wanted).saturating_sub(1) * FENCE_ROWS;
         let mut block = [0; FENCE_ROWS * CHUNK_BYTES];
@@ -132,19 +187,31 @@ impl Run {
             self.file.read_exact_at(block, self.chunks_at + (first * CHUNK_BYTES) as u64)?;
             let (rows, _) = block.as_chunks::<CHUNK_BYTES>();
             let at = rows.partition_point(|row| row[..ChunkId::LEN] < id.as_bytes()[..]);
-            match rows.get(at) {
-                Some(row) if row[..ChunkId::LEN] == id.as_bytes()[..] => {
-                    return RunRow::decode(row).map(Some).map_err(|_| invalid());
+            for (number, row) in (first + at..).zip(&rows[at..]) {
+                let is_it = row[..ChunkId::LEN] == id.as_bytes()[..];
+                if !is_it || !each(number as u64, RunRow::decode(row).map_err(|_| invalid())?)? {
+                    return Ok(());
                 }
-                Some(_) => return Ok(None),
-                None => first += FENCE_ROWS,
             }
+            first += FENCE_ROWS;
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// The segment that a row names, and its pack.
-    pub(super) fn segment(&self, number: u32) -> io::Result<(PackPlace, SegmentPlace)> {
+    /// Calls `each` with the number of every row, the number of its pack, and its length, from first to last.
+    pub(super) fn scan(&self, mut each: impl FnMut(u64, u32, u32)) -> io::Result<()> {
+        let mut reader = self.reader_at(self.segments_at);
+        let packs = read_rows(&mut reader, self.segment_count, |row| Some(decode_segment(row)?.0))?;
+        let mut rows = (self.reader_at(self.chunks_at), self.chunk_count);
+        for number in 0..self.chunk_count {
+            let Some(row) = next_chunk(&mut rows)? else { break };
+            each(number, *packs.get(row.segment as usize).ok_or_else(invalid)?, row.length);
+        }
+        Ok(())
+    }
+
+    /// The segment that a row names, and the number of its pack.
+    pub(super) fn segment(&self, number: u32) -> io::Result<(u32, SegmentPlace)> {
         let mut last = self.last_segment.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, pack, segment)) = last.filter(|(known, ..)| *known == number) {
             return Ok((pack, segment));
@@ -155,9 +222,13 @@ impl Run {
         let mut row = [0; SEGMENT_BYTES as usize];
         self.file.read_exact_at(&mut row, self.segments_at + u64::from(number) * SEGMENT_BYTES)?;
         let (pack, segment) = decode_segment(&row).ok_or_else(invalid)?;
-        let pack = *self.packs.get(pack as usize).ok_or_else(invalid)?;
         *last = Some((number, pack, segment));
         Ok((pack, segment))
+    }
+
+    /// The pack of this number.
+    pub(super) fn pack(&self, number: u32) -> io::Result<&RunPack> {
+        self.packs.get(number as usize).ok_or_else(invalid)
     }
 }
 
@@ -197,23 +268,26 @@ fn read_fence(file: &File, chunks_at: u64, chunk_count: u64) -> io::Result<Vec<u
     if fence.is_sorted() { Ok(fence) } else { Err(invalid()) }
 }
 
-fn decode_pack(row: &[u8; PACK_BYTES as usize]) -> Option<PackPlace> {
+fn decode_pack(row: &[u8; PACK_BYTES as usize]) -> Option<RunPack> {
     let mut reader = Reader::new(row);
-    Some(PackPlace {
+    let place = PackPlace {
         id: PackId::new(reader.array().ok()?),
         bytes: reader.u32().ok()?,
         session: SessionId::new(reader.array().ok()?),
         number: reader.u32().ok()?,
         epoch: Epoch(reader.u32().ok()?),
-    })
+    };
+    Some(RunPack { place, cover: reader.u32().ok()?, segments: reader.u32().ok()? })
 }
 
-fn encode_pack(pack: &PackPlace, out: &mut Vec<u8>) {
-    out.extend_from_slice(pack.id.as_bytes());
-    out.put_u32(pack.bytes);
-    out.extend_from_slice(pack.session.as_bytes());
-    out.put_u32(pack.number);
-    out.put_u32(pack.epoch.0);
+fn encode_pack(pack: &RunPack, out: &mut Vec<u8>) {
+    out.extend_from_slice(pack.place.id.as_bytes());
+    out.put_u32(pack.place.bytes);
+    out.extend_from_slice(pack.place.session.as_bytes());
+    out.put_u32(pack.place.number);
+    out.put_u32(pack.place.epoch.0);
+    out.put_u32(pack.cover);
+    out.put_u32(pack.segments);
 }
 
 fn decode_segment(row: &[u8; SEGMENT_BYTES as usize]) -> Option<(u32, SegmentPlace)> {
@@ -241,7 +315,7 @@ fn encode_segment(pack: u32, segment: &SegmentPlace, out: &mut Vec<u8>) {
 }
 
 /// All of a run before the rows of segments.
-fn encode_head(covers: &[IndexId], packs: &[PackPlace], segments: usize) -> Vec<u8> {
+fn encode_head(covers: &[IndexId], packs: &[RunPack], segments: usize) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.put_u32(covers.len() as u32);
     out.put_u32(packs.len() as u32);
@@ -266,22 +340,25 @@ fn write_footer(out: &mut impl Write, head: &[u8]) -> io::Result<()> {
     out.write_all(&END_MAGIC)
 }
 
-/// Writes the run of some packs. The rows are sorted in memory: one index object holds at most a million or so.
-pub(super) fn write_run(out: &mut impl Write, covers: &[IndexId], packs: &[IndexedPack]) -> io::Result<()> {
+/// Writes the run of some index objects. The rows are sorted in memory: there are a million or so.
+///
+/// Of packs in `hidden` nothing is written but that they are named.
+pub(super) fn write_run(
+    out: &mut impl Write,
+    objects: &[Named<'_>],
+    hidden: &BTreeSet<PackId>,
+) -> io::Result<()> {
+    let covers: Vec<IndexId> = objects.iter().map(|(id, _)| *id).collect();
+    let packs = || (0..).zip(objects).flat_map(|(cover, (_, packs))| packs.iter().map(move |p| (cover, p)));
+    let has_segments = newest_of_each(packs().map(|(_, pack)| pack.id), hidden);
     let mut places = Vec::new();
     let mut segment_rows = Vec::new();
     let mut segments = 0_u32;
     let mut chunks = Vec::new();
-    for (pack_number, pack) in packs.iter().enumerate() {
-        places.push(PackPlace {
-            id: pack.id,
-            bytes: pack.bytes,
-            session: pack.session,
-            number: pack.pack_number,
-            epoch: pack.epoch,
-        });
-        for (segment, in_segment) in pack.table.segments_with_chunks() {
-            encode_segment(pack_number as u32, &segment, &mut segment_rows);
+    for ((cover, pack), has_segments) in packs().zip(has_segments) {
+        let first = segments;
+        for (segment, in_segment) in pack.table.segments_with_chunks().filter(|_| has_segments) {
+            encode_segment(places.len() as u32, &segment, &mut segment_rows);
             chunks.extend(in_segment.map(|place| RunRow {
                 id: place.id,
                 segment: segments,
@@ -290,72 +367,36 @@ pub(super) fn write_run(out: &mut impl Write, covers: &[IndexId], packs: &[Index
             }));
             segments += 1;
         }
+        places.push(RunPack { place: PackPlace::of(pack), cover, segments: segments - first });
     }
-    // Of several places of one chunk the newest counts, as in a look-up.
-    chunks.sort_unstable_by_key(|row| (row.id, Reverse(row.segment)));
-    chunks.dedup_by_key(|row| row.id);
+    chunks.sort_unstable_by_key(|row| (row.id, Reverse((row.segment, row.offset))));
 
-    let head = encode_head(covers, &places, segments as usize);
+    let head = encode_head(&covers, &places, segments as usize);
     out.write_all(&head)?;
     out.write_all(&segment_rows)?;
     chunks.iter().try_for_each(|row| out.write_all(&row.encode()))?;
     write_footer(out, &head)
 }
 
-/// Merges runs into one, reading each from front to back.
-pub(super) fn merge_runs(out: &mut impl Write, runs: &[Run]) -> io::Result<()> {
-    let covers: Vec<IndexId> = runs.iter().flat_map(|run| run.covers.iter().copied()).collect();
-    let packs: Vec<PackPlace> = runs.iter().flat_map(|run| run.packs.iter().copied()).collect();
-    let segments: usize = runs.iter().map(|run| run.segment_count as usize).sum();
-
-    let head = encode_head(&covers, &packs, segments);
-    out.write_all(&head)?;
-    let mut row = Vec::new();
-    let mut first_pack = 0;
-    for run in runs {
-        let mut reader = run.reader_at(run.segments_at);
-        for old in read_rows(&mut reader, run.segment_count, decode_segment)? {
-            row.clear();
-            encode_segment(first_pack + old.0, &old.1, &mut row);
-            out.write_all(&row)?;
-        }
-        first_pack += run.packs.len() as u32;
-    }
-    merge_chunks(out, runs)?;
-    write_footer(out, &head)
+/// Which of some packs, the newest last, are the last of their name and not hidden.
+fn newest_of_each(packs: impl Iterator<Item = PackId>, hidden: &BTreeSet<PackId>) -> Vec<bool> {
+    let packs: Vec<PackId> = packs.collect();
+    let mut seen = HashSet::new();
+    let mut newest: Vec<bool> =
+        packs.iter().rev().map(|id| !hidden.contains(id) && seen.insert(*id)).collect();
+    newest.reverse();
+    newest
 }
 
-/// Merges the rows of chunks. Of several places of one chunk that of the newest run is kept, as in a look-up.
-fn merge_chunks(out: &mut impl Write, runs: &[Run]) -> io::Result<()> {
-    let mut readers = Vec::new();
-    let mut heads = BinaryHeap::new();
-    let mut first_segment = 0;
-    for (number, run) in runs.iter().enumerate() {
-        readers.push((run.reader_at(run.chunks_at), run.chunk_count, first_segment));
-        first_segment += run.segment_count;
-        heads.extend(next_chunk(&mut readers[number])?.map(|row| (Reverse(row.id), number, row)));
-    }
-    let mut last = None;
-    while let Some((_, number, row)) = heads.pop() {
-        if last != Some(row.id) {
-            out.write_all(&row.encode())?;
-            last = Some(row.id);
-        }
-        heads.extend(next_chunk(&mut readers[number])?.map(|row| (Reverse(row.id), number, row)));
-    }
-    Ok(())
-}
-
-/// The next row of a run, with its segment numbered as in the merged run.
-fn next_chunk((reader, left, first_segment): &mut (impl Read, u64, u32)) -> io::Result<Option<RunRow>> {
+/// The next row of a run.
+fn next_chunk((reader, left): &mut (impl Read, u64)) -> io::Result<Option<RunRow>> {
     if *left == 0 {
         return Ok(None);
     }
     *left -= 1;
     let mut bytes = [0; CHUNK_BYTES];
     reader.read_exact(&mut bytes)?;
-    let row = RunRow::decode(&bytes).map_err(|_| invalid())?;
-    Ok(Some(RunRow { segment: row.segment + *first_segment, ..row }))
+    RunRow::decode(&bytes).map(Some).map_err(|_| invalid())
 }
 
 impl Run {

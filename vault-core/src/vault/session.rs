@@ -3,6 +3,7 @@
 //! The key is sealed to the epoch's recipient when the session begins, and wiped when it ends: afterwards the device that wrote the
 //! packs cannot read them.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::chunk::compress::{Compressor, Level};
@@ -24,6 +25,8 @@ use super::packer::FullPack;
 
 /// Chunks that one index object holds at most: about 20 MB of it, and of memory.
 const INDEX_CHUNKS: usize = 1_000_000;
+/// Bytes that the body of one index object has at most, before compression: many packs of few chunks reach it first.
+const INDEX_BYTES: usize = 32 << 20;
 
 /// An index object that a session has stored.
 pub struct WrittenIndex {
@@ -43,8 +46,10 @@ pub struct Session {
     /// Packs that are stored and in no index object yet.
     packs: Mutex<Vec<IndexedPack>>,
     /// Index objects that are stored and in no statement yet.
-    indexes: Mutex<Vec<IndexId>>,
+    indexes: Mutex<Vec<(IndexId, Vec<PackId>)>>,
     next_index: Mutex<u32>,
+    /// One more than the highest number of a pack that was stored.
+    next_pack: Mutex<u32>,
 }
 
 impl Session {
@@ -65,6 +70,7 @@ impl Session {
             packs: Mutex::default(),
             indexes: Mutex::default(),
             next_index: Mutex::new(0),
+            next_pack: Mutex::new(0),
         })
     }
 
@@ -123,6 +129,9 @@ impl Session {
         // Named by its hash: one that is there already is the same.
         let _ = store.put_new(&ObjectKey::Pack(id), &pack.bytes)?;
         let bytes = pack.bytes.len() as u32;
+        let mut next = self.next_pack.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = (*next).max(pack.number + 1);
+        drop(next);
         self.adopt(IndexedPack {
             id,
             bytes,
@@ -132,6 +141,11 @@ impl Session {
             table: pack.table,
         });
         Ok(u64::from(bytes))
+    }
+
+    /// The number of the next packer's first pack. No two packs of a session may have one number: their segments' keys would be the same.
+    pub fn next_pack_number(&self) -> u32 {
+        *self.next_pack.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a pack that is in the store into this session's next index object.
@@ -153,15 +167,27 @@ impl Session {
             let object = self.seal_index(&group, random)?;
             let id = IndexId::new(object_hash(&object));
             let _ = store.put_new(&ObjectKey::Index(id), &object)?;
-            self.indexes.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            let names = group.iter().map(|pack| pack.id).collect();
+            self.indexes.lock().unwrap_or_else(PoisonError::into_inner).push((id, names));
             written.push(WrittenIndex { id, bytes: object.len() as u64, packs: group });
         }
         Ok(written)
     }
 
-    /// The index objects for the next statement to name.
-    pub fn take_indexes(&self) -> Vec<IndexId> {
-        std::mem::take(&mut *self.indexes.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The index objects that no statement names yet.
+    pub fn indexes_to_name(&self) -> Vec<IndexId> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Takes note that a statement names these index objects.
+    pub fn named(&self, named: &[IndexId]) {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _)| !named.contains(id));
+    }
+
+    /// Names index objects no more of which all packs are condemned: whoever condemned these may remove them.
+    pub fn give_up(&self, condemned: &BTreeSet<PackId>) {
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        indexes.retain(|(_, packs)| !packs.iter().all(|pack| condemned.contains(pack)));
     }
 
     /// Seals the body of its commit with this number.
@@ -204,16 +230,18 @@ where
     Ok(unit)
 }
 
+/// Groups packs so that each group fits an index object, in chunks and in bytes.
 fn group_by_chunks(packs: Vec<IndexedPack>) -> Vec<Vec<IndexedPack>> {
     let mut groups: Vec<Vec<IndexedPack>> = Vec::new();
-    let mut chunks = 0;
+    let (mut chunks, mut bytes) = (0, 0);
     for pack in packs {
-        let count = pack.table.chunk_rows().len();
-        if groups.is_empty() || chunks + count > INDEX_CHUNKS {
+        let (more_chunks, more_bytes) = (pack.table.chunk_rows().len(), pack.encoded_bytes());
+        if groups.is_empty() || chunks + more_chunks > INDEX_CHUNKS || bytes + more_bytes > INDEX_BYTES {
             groups.push(Vec::new());
-            chunks = 0;
+            (chunks, bytes) = (0, 0);
         }
-        chunks += count;
+        chunks += more_chunks;
+        bytes += more_bytes;
         if let Some(group) = groups.last_mut() {
             group.push(pack);
         }

@@ -10,7 +10,7 @@
 //! footer of fixed size that ends in the magic.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -299,6 +299,31 @@ impl StatCacheWriter {
         Ok(())
     }
 
+    /// A second cache that begins with all that was added to this one.
+    pub fn fork(&self) -> Result<Self, Error> {
+        let fork = Self::create(&self.path)?;
+        {
+            let mut state = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut copy = fork.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            copy_records(&mut state, &mut copy).map_err(Error::local("copy", &self.path))?;
+        }
+        Ok(fork)
+    }
+
+    /// How many directories were added.
+    pub fn directories(&self) -> usize {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).rows.len()
+    }
+
+    /// Ends the cache without giving it a name: it speaks for no snapshot.
+    pub fn into_cache(self, totals: Totals) -> Result<StatCache, Error> {
+        let path = self.path.clone();
+        let state = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let file =
+            write_end(state, SnapshotId::new([0; 32]), totals).map_err(Error::local("write", &path))?;
+        StatCache::open(file.path()).ok_or(Error::WorkerLost)
+    }
+
     /// Ends the cache: from now on it is found at `path` and speaks for `snapshot`.
     pub fn finish(self, path: &Path, snapshot: SnapshotId, totals: Totals) -> Result<(), Error> {
         let state = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -307,6 +332,17 @@ impl StatCacheWriter {
             .map(drop)
             .map_err(Error::local("write", path))
     }
+}
+
+fn copy_records(from: &mut WriterState, to: &mut WriterState) -> io::Result<()> {
+    from.out.flush()?;
+    let mut records = File::open(from.out.get_ref().path())?;
+    // The new one has the magic already.
+    records.seek(io::SeekFrom::Start(MAGIC.len() as u64))?;
+    io::copy(&mut records, &mut to.out)?;
+    to.offset = from.offset;
+    to.rows.clone_from(&from.rows);
+    Ok(())
 }
 
 fn write_end(

@@ -3,7 +3,7 @@
 //! Memory is bounded by one node, whatever the directory's size, and nothing recurses: a hostile tree is as deep as it likes.
 
 use crate::error::Error;
-use crate::format::tree::{BRANCH_DEPTH_MAX, BranchRef, ChunkRef, Contents, Entry, Node};
+use crate::format::tree::{BRANCH_DEPTH_MAX, BranchRef, ChunkRef, Contents, Entry, ListRef, Node};
 use crate::id::ChunkHash;
 
 use super::reader::DomainReader;
@@ -16,6 +16,32 @@ pub struct Entries<'r> {
     at_hand: std::vec::IntoIter<Entry>,
     next: Option<ChunkHash>,
     last_name: Vec<u8>,
+}
+
+/// The chunks of one file, in order: at most one part of its list is in memory.
+pub struct Chunks<'r> {
+    domain: DomainReader<'r>,
+    at_hand: std::vec::IntoIter<ChunkRef>,
+    lists: std::vec::IntoIter<ListRef>,
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Result<ChunkRef, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(chunk) = self.at_hand.next() {
+                return Some(Ok(chunk));
+            }
+            match self.domain.chunk_list(&self.lists.next()?) {
+                Ok(chunks) => self.at_hand = chunks.into_iter(),
+                Err(error) => {
+                    self.lists = Vec::new().into_iter();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
 }
 
 impl<'r> DomainReader<'r> {
@@ -49,6 +75,15 @@ impl<'r> DomainReader<'r> {
         Err(self.too_deep())
     }
 
+    /// The chunks of a file, in order. After an error there are no more.
+    pub fn chunks(self, contents: Contents) -> Chunks<'r> {
+        let (at_hand, lists) = match contents {
+            Contents::Chunks(chunks) => (chunks, Vec::new()),
+            Contents::Lists(lists) => (Vec::new(), lists),
+        };
+        Chunks { domain: self, at_hand: at_hand.into_iter(), lists: lists.into_iter() }
+    }
+
     /// Calls `each` with every chunk of a file, in order.
     pub fn for_each_chunk(
         self,
@@ -57,19 +92,22 @@ impl<'r> DomainReader<'r> {
     ) -> Result<(), Error> {
         match contents {
             Contents::Chunks(chunks) => chunks.iter().try_for_each(each),
-            Contents::Lists(lists) => lists.iter().try_for_each(|list| match self.node(&list.h)? {
-                Node::ChunkList(chunks) => {
-                    let bytes: u64 = chunks.iter().map(|chunk| u64::from(chunk.length)).sum();
-                    if bytes != list.bytes {
-                        return Err(
-                            self.damaged_tree("a list of chunks has another length than its entry says")
-                        );
-                    }
-                    chunks.iter().try_for_each(&mut *each)
-                }
-                _ => Err(self.damaged_tree("a directory stands in place of a list of chunks")),
-            }),
+            Contents::Lists(lists) => {
+                lists.iter().try_for_each(|list| self.chunk_list(list)?.iter().try_for_each(&mut *each))
+            }
         }
+    }
+
+    /// Reads a part of a file's chunk list.
+    fn chunk_list(&self, list: &ListRef) -> Result<Vec<ChunkRef>, Error> {
+        let Node::ChunkList(chunks) = self.node(&list.h)? else {
+            return Err(self.damaged_tree("a directory stands in place of a list of chunks"));
+        };
+        let bytes: u64 = chunks.iter().map(|chunk| u64::from(chunk.length)).sum();
+        if bytes != list.bytes {
+            return Err(self.damaged_tree("a list of chunks has another length than its entry says"));
+        }
+        Ok(chunks)
     }
 
     fn not_a_directory(&self) -> Error {
