@@ -16,30 +16,40 @@ const SHARDS: usize = 64;
 /// The chunks that need not be stored again.
 pub struct Known {
     indexed: RwLock<ChunkIndex>,
-    /// Packs that the indexes name and the store does not have.
-    lost: BTreeSet<PackId>,
     claimed: Vec<Mutex<HashSet<ChunkId>>>,
 }
 
 impl Known {
-    /// Begins with what the indexes name, but for what lies in packs that are `lost`.
-    pub fn new(indexed: ChunkIndex, lost: BTreeSet<PackId>) -> Self {
-        Self { indexed: RwLock::new(indexed), lost, claimed: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    /// Begins with what the indexes name.
+    pub fn new(indexed: ChunkIndex) -> Self {
+        Self { indexed: RwLock::new(indexed), claimed: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Lets the index be brought up to date.
+    pub fn update<T>(&self, work: impl FnOnce(&mut ChunkIndex) -> T) -> T {
+        work(&mut self.indexed.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// No longer counts on packs: those that are condemned, or that the store has lost.
+    pub fn hide(&self, packs: &BTreeSet<PackId>) {
+        self.indexed.write().unwrap_or_else(PoisonError::into_inner).hide(packs);
     }
 
     /// Whether the caller is the one who must store this chunk. True once for each chunk the vault does not have.
     pub fn claim(&self, id: ChunkId) -> Result<bool, Error> {
         // Held to the end: `settle` forgets claims when the index has them, and must not do so between the two looks.
         let indexed = self.indexed.read().unwrap_or_else(PoisonError::into_inner);
-        let held = if self.lost.is_empty() {
-            indexed.contains(&id)?
-        } else {
-            indexed.find(&id)?.is_some_and(|place| !self.lost.contains(&place.pack.id))
-        };
-        if held {
+        if indexed.contains(&id)? {
             return Ok(false);
         }
         Ok(self.shard(&id).lock().unwrap_or_else(PoisonError::into_inner).insert(id))
+    }
+
+    /// Whether the vault has this chunk, or will have it when the session ends.
+    pub fn holds(&self, id: ChunkId) -> Result<bool, Error> {
+        let indexed = self.indexed.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(indexed.contains(&id)?
+            || self.shard(&id).lock().unwrap_or_else(PoisonError::into_inner).contains(&id))
     }
 
     /// Claims chunks that are in the store although no index names them yet.
@@ -85,7 +95,7 @@ mod tests {
     fn known() -> (tempfile::TempDir, Known) {
         let directory = tempfile::tempdir().unwrap();
         let index = ChunkIndex::open(directory.path(), &BTreeSet::new()).unwrap();
-        (directory, Known::new(index, BTreeSet::new()))
+        (directory, Known::new(index))
     }
 
     fn pack(chunks: std::ops::Range<u16>) -> IndexedPack {

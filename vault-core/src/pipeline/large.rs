@@ -2,6 +2,7 @@
 //!
 //! The reader puts about a mebibyte of chunks at a time into a group. When no thread has room for a group, the reader stores it
 //! itself: so work spreads over all threads, and none waits for another. The group that is finished last fills the file's slot.
+//! Every destination cuts the file in its own places, in a lane of its own.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,23 +12,25 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use crate::chunk::cut::Stream;
 use crate::error::Error;
 use crate::format::table::SegmentKind;
 use crate::format::tree::{ChunkRef, Hole};
 use crate::progress::Amount;
 
 use super::attributes::stamp;
-use super::backup::{Hand, count};
+use super::hand::{Hand, Wanted};
 use super::read::ReadFile;
 
 /// Bytes read with one call.
 const READ_BYTES: usize = 1 << 20;
-/// Bytes of chunks in a group: about a segment.
+/// Bytes of chunks in a group, at least: about a segment.
 const GROUP_BYTES: usize = 1 << 20;
 
 /// Consecutive chunks of a large file.
 pub struct Group {
     file: Arc<LargeFile>,
+    lane: usize,
     number: usize,
     bytes: Vec<u8>,
     lengths: Vec<u32>,
@@ -35,12 +38,18 @@ pub struct Group {
 
 /// A large file whose chunks are being stored.
 struct LargeFile {
-    /// Chunks by group; a group that is not stored yet is empty.
-    chunks: Mutex<Vec<Vec<ChunkRef>>>,
+    lanes: Vec<LaneChunks>,
     /// Groups not stored yet, and one for the reader itself.
     pending: AtomicUsize,
     /// The file, put here by the reader when all groups are on their way; `None` if it is to be dropped.
     finished: Mutex<Option<ReadFile>>,
+}
+
+/// The chunks of a large file for one destination.
+struct LaneChunks {
+    to: usize,
+    /// By group; a group that is not stored yet is empty.
+    groups: Mutex<Vec<Vec<ChunkRef>>>,
 }
 
 /// Reads a file and fills its slot, now or when the last of its groups is stored.
@@ -51,25 +60,26 @@ pub fn read(
     groups: &Receiver<Group>,
 ) -> Result<(), Error> {
     for attempt in 0..2 {
-        let large = Arc::new(LargeFile {
-            chunks: Mutex::default(),
-            pending: AtomicUsize::new(1),
-            finished: Mutex::default(),
-        });
+        let large = Arc::new(LargeFile::new(&file));
         let reader = Reader { large: Arc::clone(&large), groups_in, groups };
         let read = match reader.read(&file, hand) {
             Ok(read) => read,
             Err(ReadError::Engine(error)) => return Err(error),
-            Err(ReadError::Stopped) => return file.slot.leave(hand),
+            Err(ReadError::Stopped) => {
+                file.slot.skip(hand);
+                return Ok(());
+            }
             Err(ReadError::Source(error)) => {
-                return file.slot.fail(&file.name, &format!("cannot be read: {error}"), hand);
+                file.slot.fail(file.wanted, &file.name, &format!("cannot be read: {error}"), hand);
+                return Ok(());
             }
         };
         let after = match rustix::fs::fstat(&file.fd) {
             Ok(after) => after,
             Err(error) => {
                 let message = format!("cannot be looked at: {}", io::Error::from(error));
-                return file.slot.fail(&file.name, &message, hand);
+                file.slot.fail(file.wanted, &file.name, &message, hand);
+                return Ok(());
             }
         };
         let as_before = stamp(&after) == stamp(&file.stat) && read.size == file.stat.st_size as u64;
@@ -81,8 +91,30 @@ pub fn read(
         file.stat.st_size = read.size as _;
         file.holes = read.holes;
         *large.finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
-        return large.settle(hand);
+        large.settle(hand);
+        return Ok(());
     }
+    Ok(())
+}
+
+/// Reads a stream to its end, and fills the slot of its file.
+pub fn read_stream(
+    mut file: ReadFile,
+    contents: &mut dyn io::Read,
+    (hand, groups_in, groups): (&mut Hand<'_>, &Sender<Group>, &Receiver<Group>),
+) -> Result<(), Error> {
+    let large = Arc::new(LargeFile::new(&file));
+    let reader = Reader { large: Arc::clone(&large), groups_in, groups };
+    let source = |source| Error::Stream { name: super::os_str(&file.name).to_string_lossy().into(), source };
+    match reader.read_to_end(file.wanted, contents, hand) {
+        Ok(size) => file.stat.st_size = size as _,
+        Err(ReadError::Engine(error)) => return Err(error),
+        Err(ReadError::Source(error)) => return Err(source(error)),
+        // Nobody can say how much of it is missing: half a stream is not kept.
+        Err(ReadError::Stopped) => return Err(Error::Interrupted),
+    }
+    *large.finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    large.settle(hand);
     Ok(())
 }
 
@@ -90,6 +122,49 @@ struct Reader<'q> {
     large: Arc<LargeFile>,
     groups_in: &'q Sender<Group>,
     groups: &'q Receiver<Group>,
+}
+
+/// A file on its way to one destination.
+struct Lane<'c> {
+    stream: Stream<'c>,
+    /// Bytes since the last cut, and where in the data they begin.
+    uncut: Vec<u8>,
+    uncut_at: u64,
+    cuts: Vec<u64>,
+}
+
+impl Lane<'_> {
+    /// Cuts what was appended to `uncut` after its first `before` bytes.
+    fn cut(&mut self, before: usize) {
+        self.stream.push(&self.uncut[before..], &mut self.cuts);
+    }
+
+    /// Bytes up to the last cut.
+    fn whole_bytes(&self) -> usize {
+        self.cuts.last().map_or(0, |cut| (cut - self.uncut_at) as usize)
+    }
+
+    /// Takes out all whole chunks: their bytes and their lengths.
+    fn take_whole(&mut self, mut fresh: Vec<u8>) -> (Vec<u8>, Vec<u32>) {
+        let whole = self.whole_bytes();
+        let lengths = lengths(self.uncut_at, &mut self.cuts);
+        fresh.extend_from_slice(&self.uncut[whole..]);
+        let mut bytes = std::mem::replace(&mut self.uncut, fresh);
+        bytes.truncate(whole);
+        self.uncut_at += whole as u64;
+        (bytes, lengths)
+    }
+
+    /// Ends the file: what is left is the last chunks.
+    fn finish(mut self) -> (Vec<u8>, Vec<u32>) {
+        self.stream.finish(&mut self.cuts);
+        (self.uncut, lengths(self.uncut_at, &mut self.cuts))
+    }
+}
+
+fn lengths(start: u64, cuts: &mut Vec<u64>) -> Vec<u32> {
+    let mut start = start;
+    cuts.drain(..).map(|cut| (cut - std::mem::replace(&mut start, cut)) as u32).collect()
 }
 
 /// What was read: where the file ended, and where it had holes.
@@ -118,11 +193,7 @@ impl From<Error> for ReadError {
 
 impl Reader<'_> {
     fn read(&self, file: &ReadFile, hand: &mut Hand<'_>) -> Result<Read, ReadError> {
-        let mut stream = hand.engine.parts.cutter.stream();
-        // Bytes since the last cut, and where in the data they begin.
-        let mut uncut: Vec<u8> = Vec::with_capacity(4 * READ_BYTES);
-        let mut uncut_at = 0_u64;
-        let mut cuts = Vec::new();
+        let mut lanes: Vec<Lane<'_>> = self.large.lanes.iter().map(|lane| lane.begin(hand)).collect();
         let mut extents = Extents { position: 0, holes: Vec::new() };
         while let Some(data) = extents.next(file)? {
             rustix::fs::seek(&file.fd, SeekFrom::Start(data.offset))?;
@@ -131,117 +202,197 @@ impl Reader<'_> {
                 if hand.engine.stopping() {
                     return Err(ReadError::Stopped);
                 }
-                let read = read_more(file, &mut uncut, left)?;
+                let read = read_more(file, &mut lanes, left)?;
                 if read == 0 {
                     extents.position = data.offset + data.length - left;
                     break;
                 }
-                left -= read as u64;
-                count(&hand.engine.counts.read_bytes, read as u64);
-                hand.engine.around.progress.advance(Amount { items: 0, bytes: read as u64 });
-                stream.push(&uncut[uncut.len() - read..], &mut cuts);
-                let last = cuts.last().map_or(0, |cut| (cut - uncut_at) as usize);
-                if last >= GROUP_BYTES {
-                    self.dispatch(&mut uncut, &mut uncut_at, &mut cuts, hand)?;
-                }
+                left -= read;
+                hand.count(file.wanted, |counts| &counts.read_bytes, read);
+                hand.engine.around.progress.advance(Amount { items: 0, bytes: read });
+                self.dispatch(&mut lanes, hand)?;
             }
             if left > 0 {
                 break;
             }
         }
-        stream.finish(&mut cuts);
-        self.dispatch(&mut uncut, &mut uncut_at, &mut cuts, hand)?;
+        self.finish(lanes, hand)?;
         Ok(Read { size: extents.position, holes: extents.holes })
     }
 
-    /// Hands on all whole chunks, in groups.
-    fn dispatch(
+    /// Reads a stream to its end; returns how long it was.
+    fn read_to_end(
         &self,
-        uncut: &mut Vec<u8>,
-        uncut_at: &mut u64,
-        cuts: &mut Vec<u64>,
+        wanted: Wanted,
+        contents: &mut dyn io::Read,
         hand: &mut Hand<'_>,
-    ) -> Result<(), Error> {
-        let mut start = 0;
-        let mut lengths = Vec::new();
-        let mut group_start = 0;
-        for cut in cuts.drain(..) {
-            let end = (cut - *uncut_at) as usize;
-            lengths.push((end - start) as u32);
-            start = end;
-            if end - group_start >= GROUP_BYTES {
-                self.send(uncut[group_start..end].to_vec(), std::mem::take(&mut lengths), hand)?;
-                group_start = end;
+    ) -> Result<u64, ReadError> {
+        let mut lanes: Vec<Lane<'_>> = self.large.lanes.iter().map(|lane| lane.begin(hand)).collect();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut size = 0;
+        loop {
+            if hand.engine.stopping() {
+                return Err(ReadError::Stopped);
+            }
+            let read = match contents.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(ReadError::Source(error)),
+            };
+            for lane in &mut lanes {
+                let before = lane.uncut.len();
+                lane.uncut.extend_from_slice(&buffer[..read]);
+                lane.cut(before);
+            }
+            size += read as u64;
+            hand.count(wanted, |counts| &counts.read_bytes, read as u64);
+            hand.engine.around.progress.advance(Amount { items: 0, bytes: read as u64 });
+            self.dispatch(&mut lanes, hand)?;
+        }
+        self.finish(lanes, hand)?;
+        Ok(size)
+    }
+
+    /// Hands on what is left at the end.
+    fn finish(&self, lanes: Vec<Lane<'_>>, hand: &mut Hand<'_>) -> Result<(), Error> {
+        for (number, lane) in lanes.into_iter().enumerate() {
+            let (bytes, lengths) = lane.finish();
+            if !lengths.is_empty() {
+                self.send(number, (bytes, lengths), hand)?;
             }
         }
-        if !lengths.is_empty() {
-            self.send(uncut[group_start..start].to_vec(), lengths, hand)?;
-        }
-        uncut.drain(..start);
-        *uncut_at += start as u64;
         Ok(())
     }
 
-    fn send(&self, bytes: Vec<u8>, lengths: Vec<u32>, hand: &mut Hand<'_>) -> Result<(), Error> {
-        let number = {
-            let mut chunks = self.large.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-            chunks.push(Vec::new());
-            chunks.len() - 1
-        };
+    /// Hands on the whole chunks of each lane that has enough of them for a group.
+    fn dispatch(&self, lanes: &mut [Lane<'_>], hand: &mut Hand<'_>) -> Result<(), Error> {
+        for (number, lane) in lanes.iter_mut().enumerate() {
+            if lane.whole_bytes() >= GROUP_BYTES {
+                let (bytes, lengths) = lane.take_whole(hand.engine.take_buffer());
+                self.send(number, (bytes, lengths), hand)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        lane: usize,
+        (bytes, lengths): (Vec<u8>, Vec<u32>),
+        hand: &mut Hand<'_>,
+    ) -> Result<(), Error> {
+        let number = self.large.lanes[lane].add_group();
         self.large.pending.fetch_add(1, Ordering::Relaxed);
-        let group = Group { file: Arc::clone(&self.large), number, bytes, lengths };
+        let group = Group { file: Arc::clone(&self.large), lane, number, bytes, lengths };
         match self.groups_in.try_send(group) {
-            Ok(()) => Ok(()),
+            Ok(()) => {}
             // Rather the oldest group than the newest: files then finish in the order in which they were begun.
             Err(TrySendError::Full(group)) => match self.groups.try_recv() {
                 Ok(oldest) => {
-                    oldest.store(hand)?;
-                    match self.groups_in.try_send(group) {
-                        Ok(()) => Ok(()),
-                        Err(refused) => refused.into_inner().store(hand),
+                    oldest.store(hand);
+                    if let Err(refused) = self.groups_in.try_send(group) {
+                        refused.into_inner().store(hand);
                     }
                 }
                 Err(_) => group.store(hand),
             },
-            Err(TrySendError::Disconnected(_)) => Err(Error::WorkerLost),
+            Err(TrySendError::Disconnected(_)) => return Err(Error::WorkerLost),
         }
+        Ok(())
     }
 }
 
-/// Appends up to [`READ_BYTES`] to `buffer`; 0 at the end of the file.
-fn read_more(file: &ReadFile, buffer: &mut Vec<u8>, at_most: u64) -> Result<usize, Errno> {
+/// Reads up to about [`READ_BYTES`] into every lane; 0 at the end of the file.
+fn read_more(file: &ReadFile, lanes: &mut [Lane<'_>], at_most: u64) -> Result<u64, Errno> {
+    let Some((first, others)) = lanes.split_first_mut() else { return Ok(0) };
+    let buffer = &mut first.uncut;
     let before = buffer.len();
-    buffer.resize(before + READ_BYTES.min(usize::try_from(at_most).unwrap_or(READ_BYTES)), 0);
-    let read = rustix::io::retry_on_intr(|| rustix::io::read(&file.fd, &mut buffer[before..]));
-    buffer.truncate(before + *read.as_ref().unwrap_or(&0));
-    read
+    buffer.reserve(READ_BYTES);
+    let room = buffer.capacity() - before;
+    let read = if at_most >= room as u64 {
+        // Straight into the free part of the buffer, which is never made zero.
+        rustix::io::retry_on_intr(|| {
+            rustix::io::read(&file.fd, rustix::buffer::spare_capacity(&mut *buffer))
+        })?
+    } else {
+        buffer.resize(before + at_most as usize, 0);
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(&file.fd, &mut buffer[before..]));
+        buffer.truncate(before + *read.as_ref().unwrap_or(&0));
+        read?
+    };
+    first.cut(before);
+    for other in others {
+        let start = other.uncut.len();
+        other.uncut.extend_from_slice(&first.uncut[before..]);
+        other.cut(start);
+    }
+    Ok(read as u64)
 }
 
 impl Group {
     /// Stores the chunks; the last group of a file fills the file's slot.
-    pub fn store(self, hand: &mut Hand<'_>) -> Result<(), Error> {
-        let mut stored = Vec::with_capacity(self.lengths.len());
-        let mut rest = &self.bytes[..];
-        for length in self.lengths {
-            let (chunk, after) = rest.split_at(length as usize);
-            stored.push(ChunkRef { h: hand.store_chunk(SegmentKind::Data, chunk)?, length });
-            rest = after;
+    pub fn store(self, hand: &mut Hand<'_>) {
+        let Self { file, lane, number, bytes, lengths } = self;
+        let lane = &file.lanes[lane];
+        let mut only = Wanted::default();
+        only.add(lane.to);
+        hand.each(only, |hand, to, _| {
+            let mut stored = Vec::with_capacity(lengths.len());
+            let mut rest = &bytes[..];
+            for &length in &lengths {
+                let (chunk, after) = rest.split_at(length as usize);
+                stored.push(ChunkRef { h: hand.store_chunk(to, SegmentKind::Data, chunk)?, length });
+                rest = after;
+            }
+            lane.groups.lock().unwrap_or_else(PoisonError::into_inner)[number] = stored;
+            Ok(())
+        });
+        hand.engine.give_buffer(bytes);
+        file.settle(hand);
+    }
+}
+
+impl LaneChunks {
+    fn begin<'e>(&self, hand: &Hand<'e>) -> Lane<'e> {
+        Lane {
+            stream: hand.destination(self.to).parts.cutter.stream(),
+            uncut: hand.engine.take_buffer(),
+            uncut_at: 0,
+            cuts: Vec::new(),
         }
-        self.file.chunks.lock().unwrap_or_else(PoisonError::into_inner)[self.number] = stored;
-        self.file.settle(hand)
+    }
+
+    /// Makes room for one more group, and returns its number.
+    fn add_group(&self) -> usize {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.push(Vec::new());
+        groups.len() - 1
+    }
+
+    fn take(&self) -> Vec<ChunkRef> {
+        let groups = std::mem::take(&mut *self.groups.lock().unwrap_or_else(PoisonError::into_inner));
+        groups.into_iter().flatten().collect()
     }
 }
 
 impl LargeFile {
-    fn settle(&self, hand: &mut Hand<'_>) -> Result<(), Error> {
-        if self.pending.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return Ok(());
+    fn new(file: &ReadFile) -> Self {
+        Self {
+            lanes: file.wanted.iter().map(|to| LaneChunks { to, groups: Mutex::default() }).collect(),
+            pending: AtomicUsize::new(1),
+            finished: Mutex::default(),
         }
-        let Some(file) = self.finished.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return Ok(());
-        };
-        let groups = std::mem::take(&mut *self.chunks.lock().unwrap_or_else(PoisonError::into_inner));
-        file.finish(groups.into_iter().flatten().collect(), hand)
+    }
+
+    fn settle(&self, hand: &mut Hand<'_>) {
+        if self.pending.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let file = self.finished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(file) = file {
+            file.finish(self.lanes.iter().map(|lane| (lane.to, lane.take())).collect(), hand);
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use crate::progress::{Amount, Severity};
 use crate::vault::stat_cache::Stamp;
 
 use super::attributes::{file_type, link_group_of, stamp, xattrs_of};
-use super::backup::{Hand, count};
+use super::destination::count;
 use super::directory::Slot;
+use super::hand::{Hand, Wanted};
 use super::large::{self, Group};
 
 /// Files up to this size are read whole into memory.
@@ -28,6 +29,7 @@ const SMALL_BYTES: u64 = 4 << 20;
 /// A file that must be read.
 pub struct FileTask {
     slot: Slot,
+    wanted: Wanted,
     name: Vec<u8>,
     size: u64,
     is_sparse: bool,
@@ -37,6 +39,8 @@ pub struct FileTask {
 pub struct ReadFile {
     /// Where its entry goes.
     pub slot: Slot,
+    /// The destinations that need it.
+    pub wanted: Wanted,
     /// Its name.
     pub name: Vec<u8>,
     /// The file, open.
@@ -50,11 +54,11 @@ pub struct ReadFile {
 }
 
 impl FileTask {
-    /// The file that `slot` stands for.
-    pub fn new(slot: Slot, name: Vec<u8>, stat: &Stat) -> Self {
+    /// The file that `slot` stands for, to be read for the destinations that want it.
+    pub fn new(slot: Slot, (wanted, name): (Wanted, Vec<u8>), stat: &Stat) -> Self {
         // Blocks are counted in units of 512 bytes whatever the file system's block size.
         let is_sparse = (stat.st_blocks as u64).saturating_mul(512) < stat.st_size as u64;
-        Self { slot, name, size: stat.st_size as u64, is_sparse }
+        Self { slot, wanted, name, size: stat.st_size as u64, is_sparse }
     }
 
     /// Its size when it was listed.
@@ -70,23 +74,29 @@ impl FileTask {
         groups: &Receiver<Group>,
     ) -> Result<(), Error> {
         if hand.engine.stopping() {
-            return self.slot.leave(hand);
+            self.slot.skip(hand);
+            return Ok(());
         }
         let opened = open(&self.slot, &self.name);
         let (fd, stat) = match opened {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.slot.tell(&self.name, Severity::Note, "vanished before it was read", hand);
-                return self.slot.skip(hand);
+                self.slot.skip(hand);
+                return Ok(());
             }
-            Err(error) => return self.slot.fail(&self.name, &format!("cannot be read: {error}"), hand),
+            Err(error) => {
+                self.slot.fail(self.wanted, &self.name, &format!("cannot be read: {error}"), hand);
+                return Ok(());
+            }
         };
-        let file = ReadFile { slot: self.slot, name: self.name, fd, stat, holes: Vec::new(), changed: false };
-        if stat.st_size as u64 > SMALL_BYTES || self.is_sparse {
-            large::read(file, hand, groups_in, groups)
-        } else {
-            read_small(file, hand)
+        let Self { slot, wanted, name, is_sparse, .. } = self;
+        let file = ReadFile { slot, wanted, name, fd, stat, holes: Vec::new(), changed: false };
+        if stat.st_size as u64 > SMALL_BYTES || is_sparse {
+            return large::read(file, hand, groups_in, groups);
         }
+        read_small(file, hand);
+        Ok(())
     }
 }
 
@@ -101,33 +111,41 @@ fn open(slot: &Slot, name: &[u8]) -> io::Result<(OwnedFd, Stat)> {
     Ok((fd, stat))
 }
 
-fn read_small(mut file: ReadFile, hand: &mut Hand<'_>) -> Result<(), Error> {
+fn read_small(mut file: ReadFile, hand: &mut Hand<'_>) {
     let mut buffer = std::mem::take(&mut hand.buffer);
-    let read = read_stable(&mut file, &mut buffer);
-    let chunks = match &read {
-        Ok(()) => store_small(&file, &buffer, hand),
-        Err(_) => Ok(Vec::new()),
-    };
-    hand.buffer = buffer;
-    match read {
-        Ok(()) => file.finish(chunks?, hand),
-        Err(error) => file.slot.fail(&file.name, &format!("cannot be read: {error}"), hand),
+    match read_stable(&mut file, &mut buffer) {
+        Ok(()) => {
+            let contents = store_small(&file, &buffer, hand);
+            file.finish(contents, hand);
+        }
+        Err(error) => {
+            file.slot.fail(file.wanted, &file.name, &format!("cannot be read: {error}"), hand);
+        }
     }
+    hand.buffer = buffer;
 }
 
-fn store_small(file: &ReadFile, contents: &[u8], hand: &mut Hand<'_>) -> Result<Vec<ChunkRef>, Error> {
-    let engine = hand.engine;
-    count(&engine.counts.read_bytes, contents.len() as u64);
-    engine.around.progress.advance(Amount { items: 0, bytes: contents.len() as u64 });
+/// The chunks of a file by destination; a destination that has failed has none.
+pub type ChunksByDestination = Vec<(usize, Vec<ChunkRef>)>;
+
+fn store_small(file: &ReadFile, contents: &[u8], hand: &mut Hand<'_>) -> ChunksByDestination {
+    hand.engine.around.progress.advance(Amount { items: 0, bytes: contents.len() as u64 });
     debug_assert_eq!(file.stat.st_size as usize, contents.len());
-    let mut chunks = Vec::new();
-    let mut start = 0;
-    for end in engine.parts.cutter.cut(contents) {
-        let chunk = &contents[start..end as usize];
-        chunks.push(ChunkRef { h: hand.store_chunk(SegmentKind::Data, chunk)?, length: chunk.len() as u32 });
-        start = end as usize;
-    }
-    Ok(chunks)
+    let mut stored = Vec::new();
+    hand.each(file.wanted, |hand, to, destination| {
+        count(&destination.counts.read_bytes, contents.len() as u64);
+        let mut chunks = Vec::new();
+        let mut start = 0;
+        for end in destination.parts.cutter.cut(contents) {
+            let chunk = &contents[start..end as usize];
+            let h = hand.store_chunk(to, SegmentKind::Data, chunk)?;
+            chunks.push(ChunkRef { h, length: chunk.len() as u32 });
+            start = end as usize;
+        }
+        stored.push((to, chunks));
+        Ok(())
+    });
+    stored
 }
 
 /// Reads a whole file so that it looks the same before and after; at the second failure to, takes what was read.
@@ -180,12 +198,13 @@ fn read_whole(file: &ReadFile, buffer: &mut Vec<u8>) -> io::Result<()> {
 
 impl ReadFile {
     /// Fills the file's slot with its entry, now that its chunks are known.
-    pub fn finish(self, chunks: Vec<ChunkRef>, hand: &mut Hand<'_>) -> Result<(), Error> {
+    pub fn finish(self, stored: ChunksByDestination, hand: &mut Hand<'_>) {
         let engine = hand.engine;
         let xattrs = match xattrs_of(self.fd.as_fd()) {
             Ok(xattrs) => xattrs,
             Err(error) => {
-                return self.slot.fail(&self.name, &format!("attributes cannot be read: {error}"), hand);
+                let message = format!("attributes cannot be read: {error}");
+                return self.slot.fail(self.wanted, &self.name, &message, hand);
             }
         };
         if self.changed {
@@ -197,30 +216,37 @@ impl ReadFile {
             );
         }
         let size = self.stat.st_size as u64;
-        count(&engine.counts.files, 1);
-        count(&engine.counts.bytes, size);
+        hand.count(self.wanted, |counts| &counts.files, 1);
+        hand.count(self.wanted, |counts| &counts.bytes, size);
         engine.around.progress.advance(Amount { items: 1, bytes: 0 });
-        let entry = Entry {
-            name: self.name,
-            kind: EntryKind::File { size, contents: contents(chunks, hand)?, holes: self.holes },
-            metadata: engine.owners.metadata(&self.stat, xattrs),
-            link_group: link_group_of(&self.stat),
-            changed_while_read: self.changed,
-        };
         let settled = stamp(&self.stat).settled(engine.around.clock.now());
         let stamp = if self.changed { Stamp::default() } else { settled };
-        self.slot.fill(&entry, stamp, hand)
+        let metadata = engine.owners.metadata(&self.stat, xattrs);
+        let mut stored = stored.into_iter();
+        let (name, holes) = (self.name, self.holes);
+        self.slot.fill((self.wanted, stamp), hand, |hand, to| {
+            // Both ascend; destinations that have failed are in neither, or only in `stored`.
+            let chunks = stored.find(|(of, _)| *of == to).map(|(_, chunks)| chunks);
+            let contents = contents(to, chunks.ok_or(Error::WorkerLost)?, hand)?;
+            Ok(Entry {
+                name: name.clone(),
+                kind: EntryKind::File { size, contents, holes: holes.clone() },
+                metadata: metadata.clone(),
+                link_group: link_group_of(&self.stat),
+                changed_while_read: self.changed,
+            })
+        });
     }
 }
 
 /// The chunk list of a file, moved to nodes of its own where it is long.
-fn contents(chunks: Vec<ChunkRef>, hand: &mut Hand<'_>) -> Result<Contents, Error> {
+fn contents(to: usize, chunks: Vec<ChunkRef>, hand: &mut Hand<'_>) -> Result<Contents, Error> {
     if chunks.len() <= CHUNKS_IN_ENTRY_MAX {
         return Ok(Contents::Chunks(chunks));
     }
     let lists = chunks.chunks(CHUNKS_IN_ENTRY_MAX).map(|part| {
         let bytes = part.iter().map(|chunk| u64::from(chunk.length)).sum();
-        let h = hand.store_chunk(SegmentKind::Tree, &encode_chunk_list(part))?;
+        let h = hand.store_chunk(to, SegmentKind::Tree, &encode_chunk_list(part))?;
         Ok(ListRef { h, bytes })
     });
     lists.collect::<Result<_, _>>().map(Contents::Lists)

@@ -13,11 +13,10 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
 use crate::error::Error;
 use crate::format::tree::{DeviceNumber, Entry, EntryKind};
 use crate::progress::{Amount, Severity};
-use crate::vault::stat_cache::{DirectoryKey, StatCache};
 
 use super::attributes::{file_type, link_group_of, stamp, xattrs_at, xattrs_of};
-use super::backup::{Hand, count};
 use super::directory::{Directory, Slot, Task};
+use super::hand::{Hand, Wanted};
 use super::read::FileTask;
 use super::select::{CACHE_TAG_NAME, CACHE_TAG_SIGNATURE};
 
@@ -45,9 +44,9 @@ struct QueueState {
 }
 
 impl WalkQueue {
-    /// A queue that begins with the root.
-    pub fn new(root: Task) -> Self {
-        let state = QueueState { waiting: vec![root], listing: 0, closed: false };
+    /// A queue that begins with the root, if there is one.
+    pub fn new(root: Option<Task>) -> Self {
+        let state = QueueState { waiting: root.into_iter().collect(), listing: 0, closed: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -146,7 +145,7 @@ impl Batch<'_> {
 /// Lists one directory, and returns the directories in it.
 fn visit(task: Task, hand: &mut Hand<'_>, batch: &mut Batch<'_>) -> Result<Vec<Task>, Error> {
     if hand.engine.stopping() {
-        return leave(task, hand);
+        return Ok(leave(task, hand));
     }
     let (fd, stat, names) = match open(&task) {
         Ok(opened) => opened,
@@ -155,40 +154,44 @@ fn visit(task: Task, hand: &mut Hand<'_>, batch: &mut Batch<'_>) -> Result<Vec<T
     let engine = hand.engine;
     let xattrs = xattrs_of(fd.as_fd()).unwrap_or_default();
     let metadata = engine.owners.metadata(&stat, xattrs);
-    let key = DirectoryKey::new(task.path.as_os_str().as_encoded_bytes());
-    let cached = engine.parts.remembered.iter().find_map(|cache: &StatCache| cache.directory(key));
     let only_tag =
-        engine.parts.rules.exclude_caches && names.iter().any(|name| name == CACHE_TAG_NAME) && is_cache(&fd);
+        engine.rules.exclude_caches && names.iter().any(|name| name == CACHE_TAG_NAME) && is_cache(&fd);
     let visit = Visit { selection: Arc::clone(&task.selection), device: task.device };
-    let directory = Arc::new(Directory::new(task, fd, metadata, cached));
+    let directory = Directory::new(task, fd, metadata, hand);
 
     let mut found = Vec::new();
     for name in names {
         if only_tag && name != CACHE_TAG_NAME {
-            count(&engine.counts.skipped_entries, 1);
+            count_skipped(hand);
             continue;
         }
         if let Some(task) = visit.entry(&directory, name, hand, batch)? {
             found.push(task);
         }
     }
-    directory.listed(hand)?;
+    directory.listed(hand);
     batch.end_directory()?;
     Ok(found)
 }
 
-fn leave(task: Task, hand: &mut Hand<'_>) -> Result<Vec<Task>, Error> {
-    task.parent.map_or(Ok(()), |slot| slot.leave(hand))?;
-    Ok(Vec::new())
+fn leave(task: Task, hand: &mut Hand<'_>) -> Vec<Task> {
+    if let Some(slot) = task.parent {
+        slot.skip(hand);
+    }
+    Vec::new()
+}
+
+fn count_skipped(hand: &Hand<'_>) {
+    hand.count(hand.going(), |counts| &counts.skipped_entries, 1);
 }
 
 fn fail(task: Task, source: io::Error, hand: &mut Hand<'_>) -> Result<Vec<Task>, Error> {
     let Some(slot) = task.parent else { return Err(Error::Source { path: task.path, source }) };
     if source.kind() == io::ErrorKind::NotFound {
         slot.tell(&task.name, Severity::Note, "vanished before it was read", hand);
-        slot.skip(hand)?;
+        slot.skip(hand);
     } else {
-        slot.fail(&task.name, &format!("cannot be listed: {source}"), hand)?;
+        slot.fail(hand.going(), &task.name, &format!("cannot be listed: {source}"), hand);
     }
     Ok(Vec::new())
 }
@@ -200,9 +203,15 @@ fn open(task: &Task) -> io::Result<(OwnedFd, Stat, Vec<Vec<u8>>)> {
         None => rustix::fs::openat(CWD, &task.path, flags, Mode::empty())?,
     };
     let stat = rustix::fs::fstat(&fd)?;
+    let names = names_in(&fd)?;
+    Ok((fd, stat, names))
+}
+
+/// The names in an open directory, sorted.
+pub(crate) fn names_in(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     let mut buffer = vec![MaybeUninit::uninit(); LISTING_BYTES];
-    let mut listing = RawDir::new(&fd, &mut buffer);
+    let mut listing = RawDir::new(directory, &mut buffer);
     while let Some(entry) = listing.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -211,10 +220,11 @@ fn open(task: &Task) -> io::Result<(OwnedFd, Stat, Vec<Vec<u8>>)> {
         }
     }
     names.sort_unstable();
-    Ok((fd, stat, names))
+    Ok(names)
 }
 
-fn is_cache(directory: &OwnedFd) -> bool {
+/// Whether a directory is tagged as a cache.
+pub(crate) fn is_cache(directory: &OwnedFd) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut head = [0; CACHE_TAG_SIGNATURE.len()];
     let read = rustix::fs::openat(directory, CACHE_TAG_NAME, flags, Mode::empty())
@@ -237,41 +247,35 @@ impl Visit {
         hand: &mut Hand<'_>,
         batch: &mut Batch<'_>,
     ) -> Result<Option<Task>, Error> {
-        let engine = hand.engine;
         let Some(selection) = self.selection.below(&name) else { return Ok(None) };
         let stat = match rustix::fs::statat(&directory.fd, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(error) => {
                 let message = format!("cannot be looked at: {}", io::Error::from(error));
-                directory.add_pending().fail(&name, &message, hand)?;
+                directory.add_pending().fail(hand.going(), &name, &message, hand);
                 return Ok(None);
             }
         };
         let kind = file_type(&stat);
         if self.left_out(directory, &name, &stat, hand) {
-            count(&engine.counts.skipped_entries, 1);
+            count_skipped(hand);
             return Ok(None);
         }
         if kind == FileType::Directory {
             return Ok(Some(self.below(directory, name, selection, &stat)));
         }
-        if let Some(position) = unchanged(directory, &name, &stat) {
-            directory.add_cached(position);
-            count_unchanged(hand, &stat);
-            return Ok(None);
-        }
-        let slot = directory.add_pending();
+        let (wanted, Some(slot)) = directory.add(&name, &stat, hand) else { return Ok(None) };
         if kind == FileType::RegularFile {
-            batch.push(FileTask::new(slot, name, &stat))?;
+            batch.push(FileTask::new(slot, (wanted, name), &stat))?;
         } else {
-            special(slot, name, &stat, hand)?;
+            special(slot, (wanted, &name), &stat, hand);
         }
         Ok(None)
     }
 
     fn left_out(&self, directory: &Directory, name: &[u8], stat: &Stat, hand: &Hand<'_>) -> bool {
-        let rules = hand.engine.parts.rules;
+        let rules = hand.engine.rules;
         let kind = file_type(stat);
         let is_directory = kind == FileType::Directory;
         (kind == FileType::RegularFile && rules.larger_than.is_some_and(|limit| stat.st_size as u64 > limit))
@@ -295,56 +299,39 @@ impl Visit {
     }
 }
 
-/// The position of the entry in the cache, if the cache has it with the same stamp.
-fn unchanged(directory: &Directory, name: &[u8], stat: &Stat) -> Option<usize> {
-    let cached = directory.cached()?;
-    let position = cached.position(name)?;
-    (cached.stamp(position) == stamp(stat)).then_some(position)
-}
-
-fn count_unchanged(hand: &Hand<'_>, stat: &Stat) {
-    let counts = &hand.engine.counts;
-    count(&counts.unchanged_entries, 1);
-    if file_type(stat) == FileType::RegularFile {
-        count(&counts.files, 1);
-        count(&counts.bytes, stat.st_size as u64);
-        hand.engine.around.progress.advance(Amount { items: 1, bytes: stat.st_size as u64 });
-    } else {
-        count(&counts.others, 1);
-        hand.engine.around.progress.advance(Amount { items: 1, bytes: 0 });
-    }
-}
-
 /// Finishes an entry that has no contents to read.
-fn special(slot: Slot, name: Vec<u8>, stat: &Stat, hand: &mut Hand<'_>) -> Result<(), Error> {
-    let kind = match entry_kind(&slot, &name, stat) {
+fn special(slot: Slot, (wanted, name): (Wanted, &[u8]), stat: &Stat, hand: &mut Hand<'_>) {
+    let kind = match entry_kind(&slot, name, stat) {
         Ok(Some(kind)) => kind,
         Ok(None) => {
-            count(&hand.engine.counts.skipped_entries, 1);
+            hand.count(wanted, |counts| &counts.skipped_entries, 1);
             slot.tell(
-                &name,
+                name,
                 Severity::Note,
                 "is a socket, which only its program can make again: skipped",
                 hand,
             );
             return slot.skip(hand);
         }
-        Err(error) => return slot.fail(&name, &format!("cannot be read: {error}"), hand),
+        Err(error) => return slot.fail(wanted, name, &format!("cannot be read: {error}"), hand),
     };
-    let xattrs = match xattrs_at(slot.directory.fd.as_fd(), &name) {
+    let xattrs = match xattrs_at(slot.directory.fd.as_fd(), name) {
         Ok(xattrs) => xattrs,
-        Err(error) => return slot.fail(&name, &format!("attributes cannot be read: {error}"), hand),
+        Err(error) => {
+            return slot.fail(wanted, name, &format!("attributes cannot be read: {error}"), hand);
+        }
     };
-    count(&hand.engine.counts.others, 1);
+    hand.count(wanted, |counts| &counts.others, 1);
     hand.engine.around.progress.advance(Amount { items: 1, bytes: 0 });
     let entry = Entry {
-        name,
+        name: name.to_vec(),
         kind,
         metadata: hand.engine.owners.metadata(stat, xattrs),
         link_group: link_group_of(stat),
         changed_while_read: false,
     };
-    slot.fill(&entry, stamp(stat).settled(hand.engine.around.clock.now()), hand)
+    let settled = stamp(stat).settled(hand.engine.around.clock.now());
+    slot.fill((wanted, settled), hand, |_, _| Ok(entry.clone()));
 }
 
 /// `None` for a socket.
