@@ -9,7 +9,8 @@
 //! [3] identities     each is an age file, and of a user whom the log knows
 //! [4] index objects  each that a commit names is there, has the hash in its name, opens and decodes
 //! [5] packs          each that an index names is there, has the hash in its name, and is as the index says; on several
-//!                    threads. With `read_data` each segment is opened and each chunk compared with its id
+//!                    threads. With `read_data` each segment is opened and each chunk compared with its id. With a sample
+//!                    that is done with the packs of the sample; of the others only the size is compared
 //! [6] orphans        packs that no index names are counted
 //! [7] trees          from each snapshot, newest first, to the last chunk: every node decodes, every chunk has a place
 //! ```
@@ -18,6 +19,7 @@
 //! the chunks of files: it looks up where they lie, and what became of that pack in step 5 says whether the snapshot suffers.
 
 mod packs;
+mod sample;
 #[cfg(test)]
 mod tests;
 mod trees;
@@ -37,6 +39,9 @@ use crate::vault::{AGE_FILE_MAX_BYTES, Reader, Vault, orphans};
 
 use super::Surroundings;
 use packs::NamedPack;
+use sample::Chosen;
+pub(super) use sample::verified_at;
+pub use sample::{Budget, Sample};
 
 /// Chunks whose tables are held at once: about 20 MB.
 const BATCH_CHUNKS: usize = 1_000_000;
@@ -48,6 +53,8 @@ pub struct CheckOptions {
     ///
     /// All bytes of all packs are read and hashed either way; this finds in addition what was wrong already when it was written.
     pub read_data: bool,
+    /// Open only a sample of packs, and read no others.
+    pub sample: Option<Sample>,
 }
 
 /// What was verified, and what is wrong.
@@ -61,6 +68,10 @@ pub struct CheckSummary {
     pub snapshots: u64,
     /// Chunks opened and verified (with `read_data`).
     pub chunks: u64,
+    /// Packs of which every chunk was opened and verified (with `read_data` or a sample).
+    pub verified: Vec<PackId>,
+    /// Packs that are due for verification, and beyond the budget of the sample.
+    pub left: u64,
     /// Packs that no index names: left by an interrupted run, no damage. Those that a damaged index names are among them.
     pub orphans: u64,
     /// Everything that is wrong: one finding for each object.
@@ -94,17 +105,43 @@ pub fn check(
     around: &Surroundings<'_>,
 ) -> Result<CheckSummary, Error> {
     around.progress.phase(Phase::Check);
-    let mut check = Check { vault, reader, options, around, report: Report::default() };
+    let chosen = options.sample.map(|sample| {
+        let condemned = vault.state().condemned();
+        let in_use = reader.packs().into_iter().filter(|pack| !condemned.contains(&pack.id));
+        let sizes = in_use.map(|pack| (pack.id, u64::from(pack.bytes))).collect();
+        let now = around.clock.now();
+        sample::choose(&sample, &sizes, |pack| verified_at(vault.state(), pack, now))
+    });
+    let mut check = Check { vault, reader, options, chosen, around, report: Report::default() };
     let ended = check.run()?;
     let mut summary = check.report.summary;
+    excuse_the_pruned(reader, &mut summary.findings)?;
     summary.interrupted = ended.is_break();
+    summary.left = check.chosen.map_or(0, |chosen| chosen.left);
     Ok(summary)
+}
+
+/// Drops findings about what others have deleted, for a good reason, while the check ran.
+fn excuse_the_pruned(reader: &Reader, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let missing = |finding: &Finding| matches!(finding.error, Error::Missing { .. });
+    if !findings.iter().any(missing) {
+        return Ok(());
+    }
+    let now = reader.newest_state()?;
+    findings.retain(|finding| match finding.object {
+        Some(ObjectKey::Pack(id)) => !(missing(finding) && now.condemned().contains(&id)),
+        Some(ObjectKey::Index(id)) => !(missing(finding) && now.was_index(&id)),
+        _ => true,
+    });
+    Ok(())
 }
 
 struct Check<'a> {
     vault: &'a Vault,
     reader: &'a Reader,
     options: CheckOptions,
+    /// The packs that are read, if not all are.
+    chosen: Option<Chosen>,
     around: &'a Surroundings<'a>,
     report: Report,
 }
@@ -122,9 +159,10 @@ impl Check<'_> {
                 return Ok(ControlFlow::Break(()));
             }
         }
+        let condemned = self.vault.state().condemned();
         for (id, bytes) in orphans::orphans(self.vault.store(), &self.report.named)? {
-            self.report.summary.orphans += 1; // [6]
-            if stored.packs.contains(&id) {
+            self.report.summary.orphans += u64::from(!condemned.contains(&id)); // [6]
+            if self.chosen.is_none() && stored.packs.contains(&id) {
                 stored.total.items -= 1;
                 stored.total.bytes = stored.total.bytes.saturating_sub(bytes);
             }
@@ -142,7 +180,12 @@ impl Check<'_> {
                 match key {
                     ObjectKey::Statement(seq) if seq > head => return ControlFlow::Continue(()),
                     ObjectKey::Statement(_) => add(&mut log, bytes),
-                    ObjectKey::Pack(id) => drop(stored.packs.insert(id)),
+                    ObjectKey::Pack(id) => {
+                        stored.packs.insert(id);
+                        if self.chosen.as_ref().is_some_and(|chosen| !chosen.packs.contains(&id)) {
+                            return ControlFlow::Continue(());
+                        }
+                    }
                     _ => {}
                 }
                 add(&mut stored.total, bytes);
@@ -224,12 +267,12 @@ impl Check<'_> {
             }
             if batch_chunks >= BATCH_CHUNKS {
                 batch_chunks = 0;
-                if self.packs(&std::mem::take(&mut batch))?.is_break() {
+                if self.packs(std::mem::take(&mut batch))?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         }
-        self.packs(&batch)
+        self.packs(batch)
     }
 
     /// Verifies an index object and returns the packs that it is the first to name.
@@ -247,7 +290,9 @@ impl Check<'_> {
             }
         };
         let mut new = Vec::new();
-        for pack in packs {
+        let condemned = self.vault.state().condemned();
+        // A condemned pack counts as absent: that it is gone is no damage, and nothing may need it.
+        for pack in packs.into_iter().filter(|pack| !condemned.contains(&pack.id)) {
             if self.report.named.insert(pack.id) {
                 new.push(NamedPack { domain, pack });
             } else if !new.iter().any(|named: &NamedPack| named.pack == pack) {
@@ -261,15 +306,19 @@ impl Check<'_> {
         Ok(new)
     }
 
-    fn packs(&mut self, batch: &[NamedPack]) -> Ended {
-        let verifier = packs::Verifier {
-            vault: self.vault,
-            reader: self.reader,
-            read_data: self.options.read_data,
-            around: self.around,
-        };
+    fn packs(&mut self, batch: Vec<NamedPack>) -> Ended {
+        let (batch, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(|named| match &self.chosen {
+            Some(chosen) => chosen.packs.contains(&named.pack.id),
+            None => true,
+        });
+        for named in others {
+            self.stored_size(&named)?;
+        }
+        let read_data = self.options.read_data || self.chosen.is_some();
+        let verifier =
+            packs::Verifier { vault: self.vault, reader: self.reader, read_data, around: self.around };
         let mut ended = ControlFlow::Continue(());
-        for (named, result) in batch.iter().zip(verifier.verify(batch)) {
+        for (named, result) in batch.iter().zip(verifier.verify(&batch)) {
             let Some(result) = result else {
                 ended = ControlFlow::Break(());
                 continue;
@@ -280,11 +329,29 @@ impl Check<'_> {
                     self.report.summary.bytes += u64::from(named.pack.bytes);
                     self.report.summary.chunks += chunks;
                     self.report.sound.insert(named.pack.id);
+                    if read_data {
+                        self.report.summary.verified.push(named.pack.id);
+                    }
                 }
                 Err(error) => drop(self.report.bad_pack(named.pack.id, error)?),
             }
         }
         Ok(ended)
+    }
+
+    /// Compares the size of a pack that is not read.
+    fn stored_size(&mut self, named: &NamedPack) -> Result<(), Error> {
+        let (id, expected) = (named.pack.id, u64::from(named.pack.bytes));
+        let error = match packs::size(self.vault.store(), id) {
+            Ok(found) if found == expected => {
+                self.report.sound.insert(id);
+                return Ok(());
+            }
+            Ok(found) => Error::pack(id, Fault::WrongSize { expected, found }),
+            Err(error) => error,
+        };
+        self.report.bad_pack(id, error)?;
+        Ok(())
     }
 
     /// Reads an object that fits into memory many times and lets `verify` look at it.

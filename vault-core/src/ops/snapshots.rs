@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::format::commit::CommitBody;
-use crate::id::{DeviceId, SnapshotId};
-use crate::log::Snapshot;
+use crate::id::{DeviceId, DomainId, SnapshotId};
+use crate::keys::device::DeviceKeys;
+use crate::log::{Refusal, Snapshot, State};
 use crate::time::Timestamp;
 use crate::vault::{Reader, Vault};
 
@@ -18,14 +19,18 @@ pub struct SnapshotInfo {
     pub id: SnapshotId,
     /// When the backup began, by the device's clock.
     pub time: Timestamp,
+    /// When it was added to the log, by the device's clock: what retention goes by.
+    pub committed: Timestamp,
     /// The machine.
     pub host: String,
     /// What was backed up.
     pub paths: Vec<PathBuf>,
-    /// Its tags.
+    /// Its tags in force.
     pub tags: Vec<String>,
     /// The device that made it.
     pub device: DeviceId,
+    /// The domain that it deduplicates in.
+    pub domain: DomainId,
     /// Whether it is incomplete.
     pub partial: bool,
     /// Files in it.
@@ -38,22 +43,47 @@ pub struct SnapshotInfo {
 
 /// All snapshots, oldest first.
 pub fn snapshots(vault: &Vault, reader: &Reader) -> Result<Vec<SnapshotInfo>, Error> {
-    vault.state().snapshots().iter().map(|snapshot| Ok(info(snapshot, &reader.body(snapshot)?))).collect()
+    vault.state().snapshots().iter().map(|snapshot| info(reader, snapshot)).collect()
 }
 
-fn info(snapshot: &Snapshot, body: &CommitBody) -> SnapshotInfo {
-    SnapshotInfo {
+/// What a list shows of one snapshot.
+pub(crate) fn info(reader: &Reader, snapshot: &Snapshot) -> Result<SnapshotInfo, Error> {
+    info_with(reader, snapshot, &reader.body(snapshot)?)
+}
+
+/// The same of a snapshot whose body is open.
+pub(crate) fn info_with(
+    reader: &Reader,
+    snapshot: &Snapshot,
+    body: &CommitBody,
+) -> Result<SnapshotInfo, Error> {
+    let tags = match &snapshot.annotation {
+        Some(_) => reader.tags(snapshot)?,
+        None => body.tags.clone(),
+    };
+    Ok(SnapshotInfo {
         id: snapshot.id,
         time: body.begin,
+        committed: snapshot.time,
         host: body.host.clone(),
         paths: body.paths.iter().map(|path| PathBuf::from(OsStr::from_bytes(path))).collect(),
-        tags: body.tags.clone(),
+        tags,
         device: snapshot.device,
+        domain: snapshot.domain,
         partial: snapshot.commit.partial,
         files: body.counts.files,
         bytes: body.counts.bytes,
         stored_bytes: body.counts.stored_bytes,
-    }
+    })
+}
+
+/// Whether the device may change what a domain holds.
+pub(super) fn check_right(state: &State, device: &DeviceKeys, domain: &DomainId) -> Result<(), Error> {
+    let vault = state.vault();
+    state.right_to_change(&device.device_id(), domain).map_err(|reason| match reason {
+        Refusal::UnknownDevice => Error::DeviceUnknown { vault },
+        reason => Error::NoRight(reason),
+    })
 }
 
 /// Names a snapshot: `latest`, `latest~2` (the second before it), or the beginning of an id; a date comes with the front end.

@@ -151,6 +151,14 @@ impl Verifier<'_> {
     }
 }
 
+/// The size of a pack in the store.
+pub(super) fn size(store: &dyn Store, id: PackId) -> Result<u64, Error> {
+    match store.size(&ObjectKey::Pack(id)) {
+        Err(StoreError::NotFound { .. }) => Err(Error::Missing { object: ObjectKey::Pack(id) }),
+        other => Ok(other?),
+    }
+}
+
 fn place(pack: &IndexedPack) -> PackPlace {
     PackPlace {
         id: pack.id,

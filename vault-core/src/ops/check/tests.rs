@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::chunk::compress::Level;
 use crate::chunk::cut::Params;
 use crate::crypto::random::FixedRandom;
 use crate::keys::device::DeviceKeys;
 use crate::keys::identity_file::UserIdentity;
 use crate::log::PqPolicy;
 use crate::ops::Stop;
-use crate::ops::backup::{BackupOptions, Omissions, backup};
+use crate::ops::backup::{BackupOptions, backup};
 use crate::ops::init::{InitOptions, init};
 use crate::progress::{Recording, Silent};
 use crate::store::location::Location;
@@ -85,7 +84,7 @@ impl TestVault {
     fn check_with_cache(&self, read_data: bool) -> Result<CheckSummary, Error> {
         let vault = self.open()?;
         let reader = vault.unlock(&self.identity)?;
-        check(&vault, &reader, CheckOptions { read_data }, &self.around(&Silent))
+        check(&vault, &reader, CheckOptions { read_data, ..CheckOptions::default() }, &self.around(&Silent))
     }
 
     /// The objects of a kind, in order.
@@ -109,11 +108,9 @@ impl TestVault {
 fn backup_options(source: &Path) -> BackupOptions {
     BackupOptions {
         paths: vec![source.to_owned()],
-        omit: Omissions::default(),
-        level: Level::default(),
-        tags: Vec::new(),
         host: "host".into(),
         program: "test".into(),
+        ..BackupOptions::default()
     }
 }
 
@@ -324,7 +321,8 @@ fn a_request_to_stop_ends_the_check_with_what_was_found() {
     stop.request();
     let around = Surroundings { stop: &stop, ..vault.around(&Silent) };
 
-    let summary = check(&open, &reader, CheckOptions { read_data: true }, &around).unwrap();
+    let summary =
+        check(&open, &reader, CheckOptions { read_data: true, ..CheckOptions::default() }, &around).unwrap();
 
     assert!(summary.interrupted && summary.findings.is_empty());
     assert_eq!((summary.snapshots, summary.chunks), (0, 0));

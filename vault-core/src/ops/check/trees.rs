@@ -103,6 +103,12 @@ impl Tree<'_> {
                 return Ok(Some(Causes::from([finding])));
             }
         };
+        // Without its tags a snapshot is still whole.
+        if let Some(annotation) = &snapshot.annotation
+            && let Err(error) = reader.tags(snapshot)
+        {
+            self.report.found(Some(ObjectKey::Statement(annotation.seq)), error)?;
+        }
         match body.root.kind {
             EntryKind::Directory { subtree } => self.below(subtree),
             _ => self.blame(self.domain.damaged_tree("its root is not a directory")).map(Some),
