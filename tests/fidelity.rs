@@ -333,3 +333,37 @@ fn a_file_of_many_chunks_comes_back() {
     assert!(summary.counts.added_bytes < 42 << 20, "the second copy was stored: {summary:?}");
     assert!(summary.counts.stored_bytes < 32 << 20, "the text was not compressed: {summary:?}");
 }
+
+#[test]
+fn times_that_nothing_can_set_or_trust_are_not_kept() {
+    let tree = TreeFixture::new();
+    tree.file("file", "x").mtime("file", 1_000_000_000, 42);
+    let vault = TestVault::new();
+
+    let summary = vault.backup(&tree.path());
+
+    let restored = vault.restore(summary.snapshot);
+    let metadata = restored.path().join("file").metadata().unwrap();
+    assert_eq!((metadata.atime(), metadata.atime_nsec()), (1_000_000_000, 42), "read as often as changed");
+    assert!(metadata.ctime() > 1_700_000_000);
+}
+
+#[test]
+fn every_test_that_the_page_names_exists() {
+    let root = vault_tests::workspace();
+    let page = fs::read_to_string(root.join("docs/fidelity.md")).unwrap();
+    let sources = ["fidelity", "restore", "restore_model", "resume", "roundtrip"];
+    let sources = sources.map(|name| fs::read_to_string(root.join(format!("tests/{name}.rs"))).unwrap());
+    let is_test = |word: &&str| {
+        word.matches('_').count() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let named: Vec<_> = page.split('`').skip(1).step_by(2).filter(is_test).collect();
+
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        assert!(
+            sources.iter().any(|source| source.contains(&format!("fn {name}("))),
+            "there is no test {name}"
+        );
+    }
+}

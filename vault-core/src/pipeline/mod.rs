@@ -20,8 +20,9 @@
 //!
 //! ```text
 //!  planner (1)          tree nodes, depth first: makes directories, collects a batch of files, sorts their chunks by place   [1]
+//!     │ files that stand in the target already: read, compared chunk by chunk, right chunks copied    (writers do this, too)
 //!  writers (cores)      one segment at a time: fetch, open, decompress, verify each chunk, write it where it belongs          [2]
-//!  who finishes last    a file: attributes, further names; a directory: attributes, and so on upwards                       [3]
+//!  who finishes last    a file: attributes, its name, further names; a directory: attributes, and so on upwards             [3]
 //! ```
 //!
 //! # Rules
@@ -32,19 +33,25 @@
 
 pub mod attributes;
 pub mod backup;
+pub mod checkpoint;
+pub mod choose;
 pub mod dedup;
+pub mod destination;
 pub mod directory;
+pub mod hand;
 pub mod large;
 pub mod limits;
 mod output;
+pub mod piped;
 pub mod read;
 pub mod restore;
 pub mod scan;
 pub mod select;
+pub mod stream;
 pub mod target;
 pub mod walk;
 
 /// A name as the file system has it.
-fn os_str(name: &[u8]) -> &std::ffi::OsStr {
+pub(crate) fn os_str(name: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(name)
 }

@@ -1,38 +1,42 @@
 //! The engine of a restore: plans what to fetch, fetches each segment once a batch, and writes verified chunks where they belong.
 //!
 //! The picture is in the [module above](super). Bytes reach a file only after their hash was found right; a file that cannot be made
-//! whole is removed again and reported, and the rest goes on.
+//! whole is reported, what stood there stays, and the rest goes on.
 
-use std::collections::HashMap;
+mod compare;
+mod directories;
+mod planner;
+
+use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::chunk::compress::Decompressor;
 use crate::error::Error;
-use crate::format::tree::{ChunkRef, Entry, EntryKind};
-use crate::id::ChunkHash;
-use crate::progress::{Amount, Notice, Severity};
+use crate::format::tree::Entry;
+use crate::progress::{Change, Notice, Phase, Severity};
 use crate::surroundings::Surroundings;
 use crate::vault::reader::{DomainReader, chunk_in};
-use crate::vault::tree::Entries;
 
-use super::output::{Directory, File, FirstName, Piece};
-use super::target::{self, AttributeError, Attributes};
+use super::choose::Choice;
+use super::output::Piece;
+use super::target::TemporaryNames;
+use super::target::attributes::{AttributeError, Attributes};
+use super::target::remove::{Removal, Removed};
 
-/// Chunks that are sorted by place together: about 6 MB of plan. The more, the less often a scattered segment is opened.
-const BATCH_PIECES: usize = 32_768;
-/// Directories that one batch may open.
-const BATCH_DIRECTORIES: usize = 256;
+use compare::{Answer, Candidate, Compared};
+use planner::Planner;
+
 /// Directories that may be open before the planner waits for the writers to let go of some.
 const OPEN_DIRECTORIES: usize = 512;
-/// Segments that may wait for a writer.
-const WAITING_SEGMENTS: usize = 64;
+/// Jobs that may wait for a writer.
+const WAITING_JOBS: usize = 64;
 
 /// What was restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,27 +47,109 @@ pub struct RestoreSummary {
     pub directories: u64,
     /// Symbolic links and special files made.
     pub others: u64,
-    /// Bytes in those files.
+    /// Bytes in the files that were written.
     pub bytes: u64,
+    /// Files among them that stood there with other contents.
+    pub repaired_files: u64,
+    /// Bytes among them that were right in what stood there, and not fetched.
+    pub reused_bytes: u64,
+    /// Entries that were as they should be.
+    pub unchanged_entries: u64,
+    /// Entries with the right contents that got attributes.
+    pub updated_entries: u64,
+    /// Entries that stand in the target and were not to be touched.
+    pub kept_entries: u64,
+    /// Entries removed because the snapshot does not have them.
+    pub deleted_entries: u64,
+    /// Files read again after they were written, and found right.
+    pub verified_files: u64,
     /// Entries that could not be restored, each told as a notice.
     pub failed_entries: u64,
     /// Attributes (owner, times, xattrs) that could not be set, each told as a notice.
     pub failed_attributes: u64,
+    /// Whether it went on where an earlier run was interrupted.
+    pub resumed: bool,
+    /// Whether nothing was done but told what would be.
+    pub dry_run: bool,
     /// Whether it was stopped before the end.
     pub interrupted: bool,
+}
+
+/// What is done about what stands in the target already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Overwrite {
+    /// It stays.
+    Never,
+    /// A file with the size and time of the snapshot's is taken for right; of others what is wrong is written.
+    IfChanged,
+    /// Contents are compared whatever the time says, and a directory gives way to a file and the reverse.
+    Always,
+}
+
+/// How a restore goes about its target.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+pub struct Manner {
+    /// Whether owners and groups are set.
+    pub owners: bool,
+    /// What is done about what stands there.
+    pub overwrite: Overwrite,
+    /// Whether nothing stands there.
+    pub fresh: bool,
+    /// Whether contents are compared even where size and time are right, and read again after they were written.
+    pub verify: bool,
+    /// Whether blocks of zeros become holes.
+    pub sparse: bool,
+    /// Whether nothing is written.
+    pub dry_run: bool,
+    /// What is restored.
+    pub choice: Choice,
+    /// What is removed; `None` for nothing.
+    pub deletion: Option<Deletion>,
+    /// Device and inode of what is never removed.
+    pub protected: Vec<(u64, u64)>,
+    /// Earlier runs whose temporary files are removed.
+    pub stale_runs: Vec<String>,
+}
+
+/// What is removed because the snapshot does not have it.
+#[derive(Debug)]
+pub struct Deletion {
+    /// The directories, below what is restored, of which the snapshot knows everything.
+    pub within: Vec<PathBuf>,
+    /// Whether what is not chosen is removed too.
+    pub unchosen_too: bool,
+}
+
+/// Where a restore writes.
+#[derive(Debug)]
+pub struct Target {
+    /// The directory, open; `None` in a dry run if it does not exist.
+    pub root: Option<OwnedFd>,
+    /// What it is called in messages.
+    pub path: PathBuf,
+    /// A word that no other run uses.
+    pub run: String,
 }
 
 /// What all threads of a restore share.
 pub struct Engine<'a> {
     domain: DomainReader<'a>,
     pub(super) around: Surroundings<'a>,
+    pub(super) manner: Manner,
     pub(super) attributes: Attributes,
-    pub(super) root: OwnedFd,
+    pub(super) root: Option<OwnedFd>,
+    pub(super) names: TemporaryNames,
     target: PathBuf,
     pub(super) counts: Counts,
+    everything: Choice,
     /// Something that no other file would escape either, such as a full disk.
     fatal: Mutex<Option<Error>>,
     stopped: AtomicBool,
+    /// Whether what was written is being read again.
+    verifying: AtomicBool,
+    /// What failed, kept only where it is to be verified what did not.
+    failed: Mutex<HashSet<PathBuf>>,
     pub(super) open_directories: AtomicUsize,
     /// Segments on their way to the writers, or in their hands.
     in_flight: Mutex<usize>,
@@ -76,6 +162,13 @@ pub(super) struct Counts {
     pub(super) directories: AtomicU64,
     pub(super) others: AtomicU64,
     pub(super) bytes: AtomicU64,
+    pub(super) repaired_files: AtomicU64,
+    pub(super) reused_bytes: AtomicU64,
+    pub(super) unchanged_entries: AtomicU64,
+    pub(super) updated_entries: AtomicU64,
+    pub(super) kept_entries: AtomicU64,
+    pub(super) deleted_entries: AtomicU64,
+    pub(super) verified_files: AtomicU64,
     pub(super) failed_entries: AtomicU64,
     pub(super) failed_attributes: AtomicU64,
 }
@@ -84,23 +177,31 @@ pub(super) fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
 }
 
+/// What a writer is given to do.
+enum Job<'e> {
+    /// All chunks of one segment that a batch needs.
+    Write(Vec<Piece<'e>>),
+    /// A file that stands in the target.
+    Compare(Candidate<'e>),
+}
+
 impl<'a> Engine<'a> {
-    /// An engine that writes into the open, empty directory `root`, which is called `target` in messages.
-    pub fn new(
-        domain: DomainReader<'a>,
-        around: Surroundings<'a>,
-        owners: bool,
-        (root, target): (OwnedFd, PathBuf),
-    ) -> Self {
+    /// An engine that writes into `target`.
+    pub fn new(domain: DomainReader<'a>, around: Surroundings<'a>, manner: Manner, target: Target) -> Self {
         Self {
             domain,
             around,
-            attributes: Attributes::new(owners),
-            root,
-            target,
+            attributes: Attributes::new(manner.owners),
+            manner,
+            root: target.root,
+            names: TemporaryNames::new(target.run),
+            target: target.path,
             counts: Counts::default(),
+            everything: Choice::everything(),
             fatal: Mutex::default(),
             stopped: AtomicBool::new(false),
+            verifying: AtomicBool::new(false),
+            failed: Mutex::default(),
             open_directories: AtomicUsize::new(0),
             in_flight: Mutex::new(0),
             landed: Condvar::new(),
@@ -108,38 +209,64 @@ impl<'a> Engine<'a> {
     }
 
     /// Restores `entry`: a directory's contents straight into the target, anything else as an entry of it.
-    pub fn run(&self, entry: Entry) -> Result<RestoreSummary, Error> {
-        let (jobs_in, jobs) = bounded(WAITING_SEGMENTS);
+    pub fn run(&self, entry: &Entry) -> Result<RestoreSummary, Error> {
+        self.pass(entry.clone())?;
+        if self.manner.verify && !self.manner.dry_run && !self.stopping() {
+            self.around.progress.phase(Phase::Verify);
+            if let Some(root) = &self.root {
+                rustix::fs::syncfs(root).map_err(Error::local("flush", &self.target))?;
+            }
+            self.verifying.store(true, Ordering::Relaxed);
+            self.pass(entry.clone())?;
+        }
+        Ok(self.summary())
+    }
+
+    /// Goes over the tree once.
+    fn pass(&self, entry: Entry) -> Result<(), Error> {
+        let (jobs_in, jobs) = bounded(WAITING_JOBS);
+        // As many answers as candidates, and the planner limits those; so no writer ever waits for the planner.
+        let (answers_in, answers) = unbounded();
         let writers = thread::available_parallelism().map_or(2, usize::from);
         thread::scope(|scope| {
             let threads: Vec<_> = (0..writers)
                 .map(|_| {
-                    let jobs: Receiver<Vec<Piece<'_>>> = jobs.clone();
-                    scope.spawn(move || self.write_all(&jobs))
+                    let (jobs, answers_in) = (jobs.clone(), answers_in.clone());
+                    scope.spawn(move || self.work(&jobs, &answers_in))
                 })
                 .collect();
-            drop(jobs);
-            let planned = Planner::new(self, jobs_in).plan(entry);
+            drop((jobs, answers_in));
+            let planned = Planner::new(self, jobs_in, answers).plan(entry);
             for thread in threads {
                 thread.join().map_err(|_| Error::WorkerLost)?;
             }
             planned
         })?;
-        if let Some(error) = self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(error);
+        match self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
-        Ok(self.summary())
     }
 
     fn summary(&self) -> RestoreSummary {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counts = &self.counts;
         RestoreSummary {
-            files: read(&self.counts.files),
-            directories: read(&self.counts.directories),
-            others: read(&self.counts.others),
-            bytes: read(&self.counts.bytes),
-            failed_entries: read(&self.counts.failed_entries),
-            failed_attributes: read(&self.counts.failed_attributes),
+            files: read(&counts.files),
+            directories: read(&counts.directories),
+            others: read(&counts.others),
+            bytes: read(&counts.bytes),
+            repaired_files: read(&counts.repaired_files),
+            reused_bytes: read(&counts.reused_bytes),
+            unchanged_entries: read(&counts.unchanged_entries),
+            updated_entries: read(&counts.updated_entries),
+            kept_entries: read(&counts.kept_entries),
+            deleted_entries: read(&counts.deleted_entries),
+            verified_files: read(&counts.verified_files),
+            failed_entries: read(&counts.failed_entries),
+            failed_attributes: read(&counts.failed_attributes),
+            resumed: false,
+            dry_run: self.manner.dry_run,
             interrupted: self.around.stop.requested(),
         }
     }
@@ -148,9 +275,21 @@ impl<'a> Engine<'a> {
         self.around.stop.requested() || self.stopped.load(Ordering::Relaxed)
     }
 
-    fn write_all(&self, jobs: &Receiver<Vec<Piece<'_>>>) {
+    /// Whether what was written is being read again.
+    pub(super) fn verifying(&self) -> bool {
+        self.verifying.load(Ordering::Relaxed)
+    }
+
+    fn work<'e>(&self, jobs: &Receiver<Job<'e>>, answers: &Sender<Option<Compared<'e>>>) {
         let mut decompressor = Decompressor::new();
-        for pieces in jobs {
+        for job in jobs {
+            let pieces = match job {
+                Job::Write(pieces) => pieces,
+                Job::Compare(candidate) => {
+                    self.compare(candidate, Answer::new(answers));
+                    continue;
+                }
+            };
             match &mut decompressor {
                 Ok(decompressor) => self.write_segment(&pieces, decompressor),
                 Err(error) => fail_all(&pieces, &chain(error)),
@@ -181,6 +320,7 @@ impl<'a> Engine<'a> {
         }
         let raw = match self.domain.reader().segment(&first.place.pack, &first.place.segment, decompressor) {
             Ok(raw) => raw,
+            Err(Error::Missing { .. }) => return self.write_moved(pieces),
             Err(error) => {
                 return fail_all(pieces, &chain(&error));
             }
@@ -193,14 +333,78 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Writes chunks whose pack is gone: somebody may have moved them to another one since they were planned.
+    fn write_moved(&self, pieces: &[Piece<'_>]) {
+        for piece in pieces {
+            match self.domain.chunk(&piece.h) {
+                Ok(chunk) => piece.file.write(&chunk, piece.at),
+                Err(error) => piece.file.fail(&chain(&error)),
+            }
+        }
+    }
+
+    /// Removes what stands in the place of something that is not a directory.
+    pub(super) fn remove_tree(&self, directory: BorrowedFd<'_>, name: &[u8], path: &Path) {
+        let removal = Removal {
+            choice: &self.everything,
+            unchosen_too: true,
+            protected: &self.manner.protected,
+            dry_run: self.manner.dry_run,
+        };
+        removal.remove(directory, name, (path, true), &mut |path, removed| self.removed(path, removed));
+    }
+
+    /// Counts and tells what became of something that was to go.
+    fn removed(&self, path: &Path, removed: Removed) {
+        match removed {
+            Removed::Gone => {
+                count(&self.counts.deleted_entries, 1);
+                self.changed(path, Change::Deleted);
+            }
+            Removed::Protected => self.note(path, "belongs to this program or its vault: not deleted"),
+            Removed::Failed(error) => self.fail(path, &format!("cannot be deleted: {error}")),
+        }
+    }
+
+    /// Counts and tells that something that stands there is taken for what belongs there.
+    pub(super) fn tell_taken(&self, path: &Path, unchanged: bool) {
+        let counts = &self.counts;
+        let (counter, change) = if unchanged {
+            (&counts.unchanged_entries, Change::Unchanged)
+        } else {
+            (&counts.updated_entries, Change::Updated)
+        };
+        count(counter, 1);
+        self.changed(path, change);
+    }
+
+    pub(super) fn changed(&self, path: &Path, change: Change) {
+        self.around.progress.change(path, change);
+    }
+
     pub(super) fn fail(&self, path: &Path, message: &str) {
         count(&self.counts.failed_entries, 1);
+        if self.manner.verify {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        }
         self.tell(path, message);
     }
 
+    fn has_failed(&self, path: &Path) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
     pub(super) fn tell(&self, path: &Path, message: &str) {
+        self.notice(Severity::Problem, path, message);
+    }
+
+    fn note(&self, path: &Path, message: &str) {
+        self.notice(Severity::Note, path, message);
+    }
+
+    fn notice(&self, severity: Severity, path: &Path, message: &str) {
         let path = self.target.join(path);
-        self.around.progress.notice(&Notice { severity: Severity::Problem, subject: &path, message });
+        self.around.progress.notice(&Notice { severity, subject: &path, message });
     }
 
     pub(super) fn tell_attributes(&self, path: &Path, errors: &[AttributeError]) {
@@ -230,7 +434,7 @@ fn fail_all(pieces: &[Piece<'_>], message: &str) {
 }
 
 /// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -239,189 +443,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Goes over the tree, makes what has no contents, and plans what has \[1\].
-struct Planner<'e> {
-    engine: &'e Engine<'e>,
-    jobs: Sender<Vec<Piece<'e>>>,
-    pieces: Vec<Piece<'e>>,
-    directories: usize,
-    first_names: HashMap<u64, Arc<FirstName<'e>>>,
-}
-
-impl<'e> Planner<'e> {
-    fn new(engine: &'e Engine<'e>, jobs: Sender<Vec<Piece<'e>>>) -> Self {
-        Self { engine, jobs, pieces: Vec::new(), directories: 0, first_names: HashMap::new() }
-    }
-
-    fn plan(mut self, entry: Entry) -> Result<(), Error> {
-        let fd = self.engine.root.try_clone().map_err(Error::local("open", &self.engine.target))?;
-        let path = PathBuf::new();
-        if let EntryKind::Directory { subtree } = entry.kind {
-            let root = Directory::new(self.engine, None, (path, fd), entry.metadata);
-            count(&self.engine.counts.directories, 1);
-            self.plan_tree(root, &subtree)?;
-        } else {
-            // The target is not part of what is restored: it keeps what it has, but for the time.
-            let stat = rustix::fs::fstat(&fd).map_err(Error::local("look at", &self.engine.target))?;
-            let metadata = super::attributes::Owners::default().metadata(&stat, Vec::new());
-            let root = Directory::new(self.engine, None, (path, fd), metadata);
-            self.plan_entry(&root, entry)?;
-        }
-        self.send()
-    }
-
-    fn plan_tree(&mut self, root: Arc<Directory<'e>>, subtree: &ChunkHash) -> Result<(), Error> {
-        let mut open: Vec<(Arc<Directory<'e>>, Entries<'e>)> =
-            vec![(root, self.engine.domain.entries(subtree))];
-        while let Some((directory, entries)) = open.last_mut() {
-            let directory = Arc::clone(directory);
-            if self.engine.stopping() {
-                return Ok(());
-            }
-            match entries.next() {
-                None => {
-                    open.pop();
-                }
-                Some(Err(error)) => {
-                    self.engine
-                        .fail(&directory.path, &format!("its entries cannot be read: {}", chain(&error)));
-                    open.pop();
-                }
-                Some(Ok(entry)) => {
-                    if let Some((made, subtree)) = self.plan_entry(&directory, entry)? {
-                        open.push((made, self.engine.domain.entries(&subtree)));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes or plans one entry; returns the directory to go into, if it is one.
-    fn plan_entry(
-        &mut self,
-        directory: &Arc<Directory<'e>>,
-        entry: Entry,
-    ) -> Result<Option<(Arc<Directory<'e>>, ChunkHash)>, Error> {
-        if self.linked(directory, &entry) {
-            return Ok(None);
-        }
-        match entry.kind {
-            EntryKind::Directory { subtree } => {
-                return Ok(self.make_directory(directory, entry)?.map(|made| (made, subtree)));
-            }
-            EntryKind::File { .. } => self.plan_file(directory, entry)?,
-            _ => self.make_special(directory, &entry),
-        }
-        Ok(None)
-    }
-
-    fn make_directory(
-        &mut self,
-        parent: &Arc<Directory<'e>>,
-        entry: Entry,
-    ) -> Result<Option<Arc<Directory<'e>>>, Error> {
-        let engine = self.engine;
-        let path = parent.path.join(super::os_str(&entry.name));
-        let fd = match target::make_directory(parent.fd.as_fd(), &entry.name) {
-            Ok(fd) => fd,
-            Err(error) => {
-                if let Err(error) = engine.check_fatal(&path, error) {
-                    engine.fail(&path, &format!("cannot be made: {error}"));
-                }
-                return Ok(None);
-            }
-        };
-        count(&engine.counts.directories, 1);
-        engine.around.progress.advance(Amount { items: 1, bytes: 0 });
-        self.directories += 1;
-        if self.directories >= BATCH_DIRECTORIES {
-            self.send()?;
-        }
-        let parent = Some(Arc::clone(parent));
-        Ok(Some(Directory::new(engine, parent, (path, fd), entry.metadata)))
-    }
-
-    fn make_special(&mut self, directory: &Arc<Directory<'e>>, entry: &Entry) {
-        let engine = self.engine;
-        let path = directory.path.join(super::os_str(&entry.name));
-        if let Err(error) = target::make_special(directory.fd.as_fd(), entry) {
-            if let Err(error) = engine.check_fatal(&path, error) {
-                engine.fail(&path, &format!("cannot be made: {error}"));
-            }
-            return;
-        }
-        let errors = engine.attributes.set_at(directory.fd.as_fd(), entry);
-        engine.tell_attributes(&path, &errors);
-        count(&engine.counts.others, 1);
-        engine.around.progress.advance(Amount { items: 1, bytes: 0 });
-        if let Some(first_name) = self.first_name(directory, entry) {
-            first_name.settle(true);
-        }
-    }
-
-    /// What further names of the entry wait for, if it may have any.
-    fn first_name(&mut self, directory: &Arc<Directory<'e>>, entry: &Entry) -> Option<Arc<FirstName<'e>>> {
-        let first_name = FirstName::new(directory, entry);
-        self.first_names.insert(entry.link_group?, Arc::clone(&first_name));
-        Some(first_name)
-    }
-
-    /// Whether the entry is a further name of a file that stands elsewhere; then it is made, or waits for that file.
-    fn linked(&self, directory: &Arc<Directory<'e>>, entry: &Entry) -> bool {
-        let first_name = entry.link_group.and_then(|group| self.first_names.get(&group));
-        first_name.inspect(|first_name| first_name.add(directory, &entry.name)).is_some()
-    }
-
-    fn plan_file(&mut self, directory: &Arc<Directory<'e>>, entry: Entry) -> Result<(), Error> {
-        let first_name = self.first_name(directory, &entry);
-        let EntryKind::File { size, contents, holes } = entry.kind else { return Ok(()) };
-        let file = File::new(directory, (entry.name, entry.metadata), (size, holes), first_name);
-        let mut at = 0;
-        let planned = self.engine.domain.for_each_chunk(&contents, &mut |chunk| {
-            self.plan_chunk(&file, chunk, at)?;
-            at += u64::from(chunk.length);
-            Ok(())
-        });
-        match planned {
-            Ok(()) => file.settle(),
-            Err(Error::WorkerLost) => return Err(Error::WorkerLost),
-            Err(error) => file.fail(&chain(&error)),
-        }
-        Ok(())
-    }
-
-    fn plan_chunk(&mut self, file: &Arc<File<'e>>, chunk: &ChunkRef, at: u64) -> Result<(), Error> {
-        let place = self.engine.domain.place(&chunk.h)?;
-        if place.length != chunk.length {
-            return Err(self.engine.domain.damaged_tree("a chunk has another length than the index says"));
-        }
-        file.add_pending();
-        self.pieces.push(Piece { place, h: chunk.h, file: Arc::clone(file), at });
-        if self.pieces.len() >= BATCH_PIECES { self.send() } else { Ok(()) }
-    }
-
-    /// Sorts what was planned by place, and hands it on a segment at a time.
-    fn send(&mut self) -> Result<(), Error> {
-        self.directories = 0;
-        let mut pieces = std::mem::take(&mut self.pieces);
-        // Stable: within a segment the pieces stay in the order of the tree.
-        pieces.sort_by_key(|piece| (piece.place.pack.id, piece.place.segment.offset));
-        let mut pieces = pieces.into_iter().peekable();
-        while let Some(first) = pieces.next() {
-            let (pack, offset) = (first.place.pack.id, first.place.segment.offset);
-            let mut segment = vec![first];
-            while let Some(piece) =
-                pieces.next_if(|piece| piece.place.pack.id == pack && piece.place.segment.offset == offset)
-            {
-                segment.push(piece);
-            }
-            *self.engine.in_flight.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-            self.jobs.send(segment).map_err(|_| Error::WorkerLost)?;
-        }
-        self.engine.wait_for_landing();
-        Ok(())
-    }
 }

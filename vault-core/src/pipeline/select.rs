@@ -28,6 +28,11 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// What was asked for below `root`, from the absolute paths that were; needs nothing to be there any more.
+    pub fn recorded(root: &Path, paths: &[PathBuf]) -> Arc<Self> {
+        Arc::new(select(paths.iter().map(|path| components_below(root, path)).collect()))
+    }
+
     /// The selection below the entry with this name; `None` if it was not asked for.
     pub fn below(self: &Arc<Self>, name: &[u8]) -> Option<Arc<Selection>> {
         match &**self {
@@ -193,7 +198,7 @@ impl Rules {
 }
 
 /// Anchors an absolute pattern at the root, as people write paths; `None` for any other pattern.
-fn below_root(pattern: &str, root: &Path) -> Option<String> {
+pub(super) fn below_root(pattern: &str, root: &Path) -> Option<String> {
     let (negation, path) = pattern.strip_prefix('!').map_or(("", pattern), |rest| ("!", rest));
     let root = root.to_str()?.trim_end_matches('/');
     let rest = path.strip_prefix(root)?;

@@ -1,20 +1,22 @@
 //! Writing entries into a directory tree that is being restored.
 //!
-//! Everything is made relative to an open directory, must not exist before, and is never followed if it is a symlink: what a
-//! snapshot contains cannot make a restore write outside its target. Attributes are set when nothing below will change any more:
-//! owner first, as giving a file away takes its privileged bits, then xattrs, mode, times.
+//! Everything is done relative to an open directory and never follows a symlink: neither what a snapshot contains nor what stands
+//! in the target can make a restore write outside it. Contents go into temporary files, which get their names when they are whole.
 
-use std::collections::HashMap;
+pub mod attributes;
+pub mod remove;
+
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::Errno;
 
-use crate::format::tree::{Entry, EntryKind, Metadata};
+use crate::format::tree::{Entry, EntryKind};
 
-use super::attributes::path_at;
+use super::attributes::file_type;
 
 /// Makes a directory that only its owner may enter until it is finished, and opens it.
 pub fn make_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
@@ -30,6 +32,46 @@ pub fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Opens a directory that stands in the target, and makes sure that its owner can write in it.
+///
+/// Also returns its attributes as they were.
+pub fn open_found(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<(OwnedFd, Stat)> {
+    let fd = match open_directory(parent, name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return open_closed(parent, name);
+        }
+        other => other?,
+    };
+    let stat = make_accessible(fd.as_fd())?;
+    Ok((fd, stat))
+}
+
+/// Makes sure that the owner of a directory can write in it; returns its attributes as they were.
+pub fn make_accessible(directory: BorrowedFd<'_>) -> io::Result<Stat> {
+    let stat = rustix::fs::fstat(directory)?;
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    if !mode.contains(Mode::RWXU) && stat.st_uid == rustix::process::geteuid().as_raw() {
+        rustix::fs::fchmod(directory, mode | Mode::RWXU)?;
+    }
+    Ok(stat)
+}
+
+/// Opens a directory whose owner may not read it, which the owner can change.
+fn open_closed(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<(OwnedFd, Stat)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let handle = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&handle)?;
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    // A handle without rights cannot be passed to `fchmod`; its name in /proc can, and leads to nothing else.
+    rustix::fs::chmod(path_of(handle.as_fd()), mode | Mode::RWXU)?;
+    Ok((rustix::fs::openat(&handle, c".", DIRECTORY, Mode::empty())?, stat))
+}
+
+/// The name in /proc of something open.
+fn path_of(handle: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", handle.as_raw_fd())
+}
+
 /// Opens the target itself.
 pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty())?)
@@ -44,16 +86,69 @@ pub fn open_below(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     Ok(directory)
 }
 
+/// Opens an absolute path without following any symlink, and makes the directories that are missing if it may.
+pub fn open_absolute(path: &Path, make: bool) -> io::Result<OwnedFd> {
+    let mut directory = open_root(Path::new("/"))?;
+    for part in path.components() {
+        let Component::Normal(name) = part else { continue };
+        let name = name.as_encoded_bytes();
+        let opened = open_directory(directory.as_fd(), name);
+        directory = match opened {
+            Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
+                // As `mkdir -p` does it: these directories are not part of what is restored.
+                rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o777))?;
+                open_directory(directory.as_fd(), name)?
+            }
+            other => other?,
+        };
+    }
+    Ok(directory)
+}
+
+/// What stands at a name; `None` if nothing does.
+pub fn look(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The names in a directory, sorted.
+pub fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(name.to_vec());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Opens a regular file that stands in the target, for reading.
+pub fn open_file(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<(OwnedFd, Stat)> {
+    // What is a file now may be a pipe a moment later, which must not make anyone wait.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&fd)?;
+    if file_type(&stat) == FileType::RegularFile {
+        return Ok((fd, stat));
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+}
+
 /// Makes an empty file.
 pub fn make_file(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?)
 }
 
-/// Makes a link or special file.
-pub fn make_special(directory: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {
+/// Makes a link or special file of the entry's kind under `name`.
+pub fn make_special(directory: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> io::Result<()> {
     let mode = Mode::RUSR | Mode::WUSR;
-    let name = &entry.name[..];
     match &entry.kind {
         EntryKind::Symlink { target } => rustix::fs::symlinkat(&target[..], directory, name)?,
         EntryKind::Fifo => rustix::fs::mknodat(directory, name, FileType::Fifo, mode, 0)?,
@@ -73,130 +168,140 @@ pub fn make_special(directory: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> 
     Ok(())
 }
 
+/// Whether the link or special file that stands in the target is of the entry's kind, with the same target or device.
+pub fn is_special(directory: BorrowedFd<'_>, entry: &Entry, stat: &Stat) -> io::Result<bool> {
+    let device = |number: &crate::format::tree::DeviceNumber| {
+        rustix::fs::makedev(number.major, number.minor) == stat.st_rdev as rustix::fs::Dev
+    };
+    Ok(match (&entry.kind, file_type(stat)) {
+        (EntryKind::Symlink { target }, FileType::Symlink) => {
+            rustix::fs::readlinkat(directory, &entry.name[..], Vec::new())?.as_bytes() == &target[..]
+        }
+        (EntryKind::Fifo, FileType::Fifo) | (EntryKind::Socket, FileType::Socket) => true,
+        (EntryKind::CharDevice(number), FileType::CharacterDevice)
+        | (EntryKind::BlockDevice(number), FileType::BlockDevice) => device(number),
+        _ => false,
+    })
+}
+
 /// Makes another name for a file.
 pub fn make_link(from: (BorrowedFd<'_>, &[u8]), to: (BorrowedFd<'_>, &[u8])) -> io::Result<()> {
     Ok(rustix::fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty())?)
 }
 
-/// Removes a file that could not be finished.
+/// Gives what has a temporary name its own: in place of what stands there if `replace`, else only if nothing does.
+pub fn put(directory: BorrowedFd<'_>, temporary: &[u8], name: &[u8], replace: bool) -> io::Result<()> {
+    if !replace {
+        match rustix::fs::renameat_with(directory, temporary, directory, name, RenameFlags::NOREPLACE) {
+            // The file system has no such rename.
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            result => return Ok(result?),
+        }
+        if look(directory, name)?.is_some() {
+            return Err(Errno::EXIST.into());
+        }
+    }
+    Ok(rustix::fs::renameat(directory, temporary, directory, name)?)
+}
+
+/// Removes a file or link.
 pub fn remove_file(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
 }
 
-/// An attribute that could not be set.
+/// What temporary names begin with.
+const TEMPORARY: &str = ".vault-restore-";
+
+/// Makes the temporary names of one run. No other run makes the same.
 #[derive(Debug)]
-pub struct AttributeError {
-    /// Which one, as in "cannot set its …".
-    pub what: String,
-    /// Why not.
-    pub source: io::Error,
+pub struct TemporaryNames {
+    run: String,
+    next: AtomicU64,
 }
 
-/// Sets attributes as the snapshot has them.
-#[derive(Debug)]
-pub struct Attributes {
-    owners: bool,
-    users: Mutex<HashMap<Vec<u8>, Option<u32>>>,
-    groups: Mutex<HashMap<Vec<u8>, Option<u32>>>,
-}
-
-impl Attributes {
-    /// With `owners`, owners and groups are set too: by name where this machine knows the name, else by number.
-    pub fn new(owners: bool) -> Self {
-        Self { owners, users: Mutex::default(), groups: Mutex::default() }
+impl TemporaryNames {
+    /// Names that carry `run`, a word of its own for each run.
+    pub fn new(run: String) -> Self {
+        Self { run, next: AtomicU64::new(0) }
     }
 
-    /// Sets the attributes of an open file or directory; goes on after a failure, and returns all of them.
-    pub fn set(&self, file: BorrowedFd<'_>, metadata: &Metadata) -> Vec<AttributeError> {
-        let mut errors = Vec::new();
-        if self.owners {
-            let (user, group) = self.owner(metadata);
-            note(&mut errors, "owner", rustix::fs::fchown(file, Some(user), Some(group)));
+    /// A name that was not made before.
+    pub fn next(&self) -> Vec<u8> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{TEMPORARY}{}-{number}", self.run).into_bytes()
+    }
+}
+
+/// Whether a name is a temporary one of one of these runs.
+pub fn is_temporary_of(runs: &[String], name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(TEMPORARY.as_bytes()) else { return false };
+    runs.iter().any(|run| {
+        let number = rest.strip_prefix(run.as_bytes()).and_then(|rest| rest.strip_prefix(b"-"));
+        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(directory: &tempfile::TempDir) -> OwnedFd {
+        open_root(directory.path()).unwrap()
+    }
+
+    #[test]
+    fn a_symlink_is_never_followed() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("file"), "x").unwrap();
+        std::os::unix::fs::symlink(outside.path(), inside.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("file"), inside.path().join("file")).unwrap();
+        let root = open(&inside);
+
+        assert!(open_directory(root.as_fd(), b"link").is_err());
+        assert!(open_found(root.as_fd(), b"link").is_err());
+        assert!(open_below(root.as_fd(), Path::new("link")).is_err());
+        assert!(open_absolute(&inside.path().join("link/new"), true).is_err());
+        assert!(open_file(root.as_fd(), b"file").is_err());
+        assert!(make_file(root.as_fd(), b"file").is_err());
+        assert!(!outside.path().join("new").exists());
+    }
+
+    #[test]
+    fn a_rename_replaces_only_where_it_may() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = open(&directory);
+        std::fs::write(directory.path().join("old"), "old").unwrap();
+        std::fs::write(directory.path().join("temporary"), "new").unwrap();
+
+        assert!(put(root.as_fd(), b"temporary", b"old", false).is_err());
+        assert_eq!(std::fs::read(directory.path().join("old")).unwrap(), b"old");
+
+        put(root.as_fd(), b"temporary", b"old", true).unwrap();
+        assert_eq!(std::fs::read(directory.path().join("old")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn temporary_names_are_known_by_their_run() {
+        let names = TemporaryNames::new("ab12".to_owned());
+        let runs = ["ab12".to_owned()];
+
+        assert!(is_temporary_of(&runs, &names.next()) && is_temporary_of(&runs, &names.next()));
+        assert!(!is_temporary_of(&["ab13".to_owned()], &names.next()));
+        for other in
+            [&b".vault-restore-ab12"[..], b".vault-restore-ab12-", b".vault-restore-ab12-x", b"ab12-1"]
+        {
+            assert!(!is_temporary_of(&runs, other), "{other:?}");
         }
-        for xattr in &metadata.xattrs {
-            let set = rustix::fs::fsetxattr(file, &xattr.name[..], &xattr.value, XattrFlags::empty());
-            note(&mut errors, &xattr_name(&xattr.name), set);
-        }
-        note(&mut errors, "mode", rustix::fs::fchmod(file, Mode::from_raw_mode(metadata.mode)));
-        note(&mut errors, "time", rustix::fs::futimens(file, &times(metadata)));
-        errors
     }
 
-    /// Sets the attributes of a link or special file, which cannot be opened for that.
-    pub fn set_at(&self, directory: BorrowedFd<'_>, entry: &Entry) -> Vec<AttributeError> {
-        let mut errors = Vec::new();
-        let (name, metadata) = (&entry.name[..], &entry.metadata);
-        if self.owners {
-            let (user, group) = self.owner(metadata);
-            let set =
-                rustix::fs::chownat(directory, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW);
-            note(&mut errors, "owner", set);
-        }
-        let path = path_at(directory, name);
-        for xattr in &metadata.xattrs {
-            let set = rustix::fs::lsetxattr(&path, &xattr.name[..], &xattr.value, XattrFlags::empty());
-            note(&mut errors, &xattr_name(&xattr.name), set);
-        }
-        // A symlink has no mode of its own on Linux. What is not a symlink was made by us a moment ago.
-        if !matches!(entry.kind, EntryKind::Symlink { .. }) {
-            let set =
-                rustix::fs::chmodat(directory, name, Mode::from_raw_mode(metadata.mode), AtFlags::empty());
-            note(&mut errors, "mode", set);
-        }
-        let set = rustix::fs::utimensat(directory, name, &times(metadata), AtFlags::SYMLINK_NOFOLLOW);
-        note(&mut errors, "time", set);
-        errors
+    #[test]
+    fn a_missing_way_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap().join("a/b");
+
+        assert!(open_absolute(&path, false).is_err());
+        open_absolute(&path, true).unwrap();
+
+        assert!(path.is_dir());
     }
-
-    fn owner(&self, metadata: &Metadata) -> (Uid, Gid) {
-        let user = metadata.user.as_ref().and_then(|name| {
-            number(&self.users, name, |name| Some(nix::unistd::User::from_name(name).ok()??.uid.as_raw()))
-        });
-        let group = metadata.group.as_ref().and_then(|name| {
-            number(&self.groups, name, |name| Some(nix::unistd::Group::from_name(name).ok()??.gid.as_raw()))
-        });
-        (Uid::from_raw(user.unwrap_or(metadata.uid)), Gid::from_raw(group.unwrap_or(metadata.gid)))
-    }
-}
-
-fn number(
-    known: &Mutex<HashMap<Vec<u8>, Option<u32>>>,
-    name: &[u8],
-    look_up: impl FnOnce(&str) -> Option<u32>,
-) -> Option<u32> {
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(number) = known.get(name) {
-        return *number;
-    }
-    let number = std::str::from_utf8(name).ok().and_then(look_up);
-    known.insert(name.to_vec(), number);
-    number
-}
-
-fn note(errors: &mut Vec<AttributeError>, what: &str, outcome: rustix::io::Result<()>) {
-    if let Err(error) = outcome {
-        errors.push(AttributeError { what: what.to_owned(), source: error.into() });
-    }
-}
-
-fn xattr_name(name: &[u8]) -> String {
-    format!("attribute {}", String::from_utf8_lossy(name))
-}
-
-fn times(metadata: &Metadata) -> Timestamps {
-    let mtime = Timespec { tv_sec: metadata.mtime.seconds, tv_nsec: metadata.mtime.nanos.into() };
-    Timestamps { last_access: mtime, last_modification: mtime }
-}
-
-/// Makes the directory to restore into if it does not exist; refuses one that has something in it.
-pub fn prepare(path: &Path) -> Result<OwnedFd, crate::error::Error> {
-    use crate::error::Error;
-    std::fs::create_dir_all(path).map_err(Error::local("make", path))?;
-    let mut entries = std::fs::read_dir(path).map_err(Error::local("list", path))?;
-    if entries.next().is_some() {
-        return Err(Error::TargetNotEmpty { path: PathBuf::from(path) });
-    }
-    // The target itself may be named through a symlink: that is the user's wish.
-    let path = path.canonicalize().map_err(Error::local("find", path))?;
-    open_root(&path).map_err(Error::local("open", path))
 }
