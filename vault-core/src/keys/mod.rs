@@ -25,6 +25,7 @@ pub mod identity_file;
 pub mod key_file;
 mod key_text;
 pub mod keyring;
+pub mod kit;
 mod packet;
 pub mod recipient;
 
