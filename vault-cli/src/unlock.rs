@@ -7,14 +7,15 @@ use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use vault_core::keys::identity::{AnyIdentity, parse_identity_file};
 use vault_core::keys::{Callbacks, ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::config;
 use crate::error::CliError;
 use crate::ui::{human, prompt};
+use crate::{config, values};
 
 /// The longest passphrase file or key file that is read: far more than any has.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -34,9 +35,39 @@ pub(crate) struct KeyOptions {
     /// Open with an age identity file or ssh-ed25519 key
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) identity: Vec<PathBuf>,
+
+    /// Let this passphrase serve for TIME, as in 15m; `vault lock` ends it
+    #[arg(long, global = true, value_name = "TIME", value_parser = values::span)]
+    pub(crate) unlock_for: Option<Duration>,
+
+    /// What the configuration says for the vault at hand.
+    #[arg(skip)]
+    pub(crate) configured: Configured,
+}
+
+/// Where the configuration says that keys come from; options and the environment come first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Configured {
+    pub(crate) passphrase_command: Option<OsString>,
+    pub(crate) identity: Vec<PathBuf>,
+    pub(crate) unlock_for: Option<Duration>,
 }
 
 impl KeyOptions {
+    /// Whether an option or the environment says what opens the identity.
+    pub(crate) fn are_given(&self) -> bool {
+        self.has_passphrase() || !self.identity.is_empty()
+    }
+
+    /// For how long one passphrase serves; not at all unless that is asked for.
+    pub(crate) fn unlock_for(&self) -> Option<Duration> {
+        self.unlock_for.or(self.configured.unlock_for).filter(|time| !time.is_zero())
+    }
+
+    fn has_passphrase(&self) -> bool {
+        self.passphrase_file.is_some() || self.passphrase_command.is_some() || config::passphrase().is_some()
+    }
+
     /// The passphrase, if it comes from anywhere but the terminal.
     pub(crate) fn given_passphrase(&self) -> Result<Option<SecretString>, CliError> {
         if let Some(path) = &self.passphrase_file {
@@ -45,7 +76,19 @@ impl KeyOptions {
         if let Some(command) = &self.passphrase_command {
             return first_line_of_command(command).map(Some);
         }
-        config::passphrase().transpose().map_err(|config::NotText| CliError::PassphraseNotText)
+        if let Some(passphrase) = config::passphrase() {
+            return passphrase.map(Some).map_err(|config::NotText| CliError::PassphraseNotText);
+        }
+        self.configured.passphrase_command.as_ref().map(first_line_of_command).transpose()
+    }
+
+    /// The files to open with instead of a passphrase: those of the options, or where no passphrase is given those configured.
+    pub(crate) fn identity_files(&self) -> &[PathBuf] {
+        if self.identity.is_empty() && !self.has_passphrase() {
+            &self.configured.identity
+        } else {
+            &self.identity
+        }
     }
 
     /// A new passphrase: on the terminal it is asked for twice.
@@ -60,7 +103,7 @@ impl KeyOptions {
     /// The identities in the files given. The passphrase of an encrypted ssh key is asked for when it is used.
     pub(crate) fn identities(&self) -> Result<Vec<AnyIdentity>, CliError> {
         let mut identities = Vec::new();
-        for path in &self.identity {
+        for path in self.identity_files() {
             let bytes = read_file(path)?;
             let name = human::path(path);
             let callbacks = KeyCallbacks { given: self.clone(), question: format!("Passphrase of {name}") };
