@@ -84,23 +84,22 @@ fn every_golden_vault_opens_checks_and_restores() {
         let sealed = vault.sealed_identities().unwrap();
         let identity = UserIdentity::open(&sealed[0], Unlock::Passphrase(&passphrase)).unwrap();
         let reader = vault.unlock(&identity).unwrap();
-        let checked = check(&vault, &reader, CheckOptions { read_data: true }, &machine.around()).unwrap();
+        let checked = check(
+            &vault,
+            &reader,
+            CheckOptions { read_data: true, ..CheckOptions::default() },
+            &machine.around(),
+        )
+        .unwrap();
         assert!(checked.findings.is_empty(), "{name}: {:#?}", checked.findings);
         assert!(checked.chunks > 0 && checked.snapshots > 1, "{name}: {checked:?}");
 
-        let options = RestoreOptions {
-            snapshot: vault.state().snapshots().last().unwrap().id,
-            path: PathBuf::new(),
-            target: work.path().join("restored"),
-            owners: false,
-        };
+        let snapshot = vault.state().snapshots().last().unwrap().id;
+        let target = work.path().join("restored");
+        let options = RestoreOptions::new(snapshot, &target);
         let restored = restore(&vault, &reader, &options, &machine.around()).unwrap();
         assert_eq!((restored.failed_entries, restored.failed_attributes), (0, 0), "{name}");
-        assert_eq!(
-            manifest(&options.target),
-            fs::read_to_string(version.join("manifest")).unwrap(),
-            "{name}"
-        );
+        assert_eq!(manifest(&target), fs::read_to_string(version.join("manifest")).unwrap(), "{name}");
     }
 }
 

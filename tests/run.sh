@@ -23,6 +23,7 @@ packages=()
 need() { command -v "$1" >/dev/null || packages+=("$2"); }
 need setfacl acl
 need setfattr attr
+need fusermount3 fuse3
 need cc build-essential
 need c++ build-essential
 need python3 python3

@@ -14,6 +14,7 @@ fn commands_answer_as_their_cases_say() {
         ("TZ", "UTC"),
         ("TERM", "dumb"),
         ("VAULT_PASSPHRASE", PASSPHRASE),
+        ("VAULT_CONFIG", ""),
         ("VAULT_LOCATION", ""),
         ("XDG_CONFIG_HOME", ""),
         ("XDG_STATE_HOME", ""),

@@ -9,9 +9,12 @@
 )]
 
 pub mod binary;
+pub mod change;
 pub mod damage;
 pub mod fixture;
+pub mod mounted;
 pub mod scan;
+pub mod schedule;
 pub mod vault;
 
 use std::path::PathBuf;

@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use vault_core::chunk::compress::Level;
 use vault_core::chunk::cut::Params;
 use vault_core::crypto::random::SystemRandom;
 use vault_core::error::Error;
@@ -13,15 +12,16 @@ use vault_core::id::SnapshotId;
 use vault_core::keys::SecretString;
 use vault_core::keys::device::DeviceKeys;
 use vault_core::keys::identity_file::UserIdentity;
-use vault_core::log::PqPolicy;
-use vault_core::ops::backup::{BackupOptions, BackupSummary, Omissions, backup};
+use vault_core::log::{self, Body, Forget, PqPolicy};
+use vault_core::ops::backup::{BackupOptions, BackupSummary, backup};
 use vault_core::ops::check::{CheckOptions, CheckSummary, check};
+use vault_core::ops::enroll::enroll;
 use vault_core::ops::init::{InitOptions, init};
 use vault_core::ops::restore::{RestoreOptions, RestoreSummary, restore};
 use vault_core::ops::{Stop, Surroundings};
 use vault_core::progress::Recording;
-use vault_core::store::Store;
 use vault_core::store::location::{Location, OpenStore};
+use vault_core::store::{ObjectKey, Put, Store};
 use vault_core::time::{Clock, FixedClock, Timestamp};
 use vault_core::vault::{LocalPaths, Vault};
 
@@ -95,6 +95,12 @@ impl TestVault {
         vault
     }
 
+    /// Gives this vault the device and the owner of another one's machine: the device is registered here too.
+    pub fn adopt(&mut self, other: &TestVault) {
+        let mut vault = self.open().unwrap();
+        enroll(&mut vault, &self.identity, &other.device, &self.around()).unwrap();
+    }
+
     /// The directory of the vault.
     pub fn root(&self) -> PathBuf {
         self.directory.path().join("vault")
@@ -136,11 +142,9 @@ impl TestVault {
     pub fn options(paths: &[&Path]) -> BackupOptions {
         BackupOptions {
             paths: paths.iter().map(|&path| path.to_owned()).collect(),
-            omit: Omissions::default(),
-            level: Level::default(),
-            tags: Vec::new(),
             host: "test".to_owned(),
             program: "vault-tests".to_owned(),
+            ..BackupOptions::default()
         }
     }
 
@@ -154,17 +158,35 @@ impl TestVault {
         self.try_backup(&Self::options(&[path])).unwrap()
     }
 
+    /// Forgets snapshots, whatever they are.
+    pub fn forget(&self, snapshots: &[SnapshotId]) {
+        let vault = self.open().unwrap();
+        let mut snapshots = snapshots.to_vec();
+        snapshots.sort_unstable();
+        let state = vault.state();
+        let body = Body::Forget(Forget { snapshots });
+        let payload = state.draft(self.device.device_id(), self.clock.now(), body);
+        let stored = log::sign(&payload, self.device.signing()).unwrap();
+        state.verify(&stored).unwrap();
+        let put = vault.store().put_new(&ObjectKey::Statement(state.next_seq()), &stored).unwrap();
+        assert_eq!(put, Put::Created);
+    }
+
     /// Restores a snapshot into `target`.
     pub fn try_restore(&self, snapshot: SnapshotId, target: &Path) -> Result<RestoreSummary, Error> {
+        self.try_restore_as(&Self::restore_options(snapshot, target))
+    }
+
+    /// The options of a restore of all there is into an empty directory.
+    pub fn restore_options(snapshot: SnapshotId, target: &Path) -> RestoreOptions {
+        RestoreOptions { owners: crate::is_root(), ..RestoreOptions::new(snapshot, target) }
+    }
+
+    /// Restores with these options.
+    pub fn try_restore_as(&self, options: &RestoreOptions) -> Result<RestoreSummary, Error> {
         let vault = self.open()?;
         let reader = vault.unlock(&self.identity)?;
-        let options = RestoreOptions {
-            snapshot,
-            path: PathBuf::new(),
-            target: target.to_owned(),
-            owners: crate::is_root(),
-        };
-        restore(&vault, &reader, &options, &self.around())
+        restore(&vault, &reader, options, &self.around())
     }
 
     /// Restores a snapshot into a new directory, which must succeed without a single complaint.
@@ -184,7 +206,7 @@ impl TestVault {
     pub fn try_check(&self) -> Result<CheckSummary, Error> {
         let vault = self.open()?;
         let reader = vault.unlock(&self.identity)?;
-        check(&vault, &reader, CheckOptions { read_data: true }, &self.around())
+        check(&vault, &reader, CheckOptions { read_data: true, ..CheckOptions::default() }, &self.around())
     }
 
     /// Verifies everything there is; nothing may be wrong.

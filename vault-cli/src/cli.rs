@@ -3,15 +3,20 @@
 //! A command is found under one name here, in `commands/` and in the library's `ops/`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{backup, check, init, ls, restore, snapshots};
+use crate::commands::{
+    agent, backup, cat, check, compact, completions, config, diff, doctor, find, forget, init, ls, mount,
+    prune, recovery, restore, run, schedule, snapshots, stats, status, tag,
+};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::report;
 use crate::unlock::KeyOptions;
+use crate::values;
 
 /// End-to-end encrypted backups of directories
 ///
@@ -44,9 +49,14 @@ Examples:
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Globals {
-    /// Vault to work on: a directory [default: that in `VAULT_LOCATION`]
+    /// Vault to work on: a directory, or a name from the configuration
+    /// [default: that in `VAULT_LOCATION`, or the only one configured]
     #[arg(long, global = true, value_name = "LOCATION")]
     pub(crate) vault: Option<OsString>,
+
+    /// Configuration file [default: that in `VAULT_CONFIG`]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Print the result as one JSON document
     #[arg(long, global = true)]
@@ -64,6 +74,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,
 
+    /// Move at most SIZE bytes in a second, as in 2M
+    #[arg(long, global = true, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) bandwidth: Option<u64>,
+
     #[command(flatten)]
     pub(crate) keys: KeyOptions,
 }
@@ -74,8 +88,27 @@ enum Command {
     Backup(backup::Backup),
     Snapshots(snapshots::Snapshots),
     Ls(ls::Ls),
+    Cat(cat::Cat),
+    Diff(diff::Diff),
+    Find(find::Find),
+    Stats(stats::Stats),
     Restore(restore::Restore),
     Check(check::Check),
+    Forget(forget::Forget),
+    Tag(tag::Tag),
+    Status(status::Status),
+    Prune(prune::Prune),
+    Compact(compact::Compact),
+    Run(run::Run),
+    Config(config::Config),
+    Schedule(schedule::Schedule),
+    Recovery(recovery::Recovery),
+    Doctor(doctor::Doctor),
+    Mount(mount::Mount),
+    Lock(agent::Lock),
+    Agent(agent::Agent),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 impl Command {
@@ -83,10 +116,29 @@ impl Command {
         match self {
             Self::Init(command) => command.run(context),
             Self::Backup(command) => command.run(context),
-            Self::Snapshots(snapshots::Snapshots {}) => snapshots::Snapshots::run(context),
+            Self::Snapshots(command) => command.run(context),
             Self::Ls(command) => command.run(context),
+            Self::Cat(command) => command.run(context),
+            Self::Diff(command) => command.run(context),
+            Self::Find(command) => command.run(context),
+            Self::Stats(command) => command.run(context),
             Self::Restore(command) => command.run(context),
             Self::Check(command) => command.run(context),
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
+            Self::Forget(command) => command.run(context),
+            Self::Tag(command) => command.run(context),
+            Self::Status(command) => command.run(context),
+            Self::Prune(command) => command.run(context),
+            Self::Compact(command) => command.run(context),
+            Self::Run(command) => command.run(context),
+            Self::Config(command) => command.run(context),
+            Self::Schedule(command) => command.run(context),
+            Self::Recovery(command) => command.run(context),
+            Self::Doctor(doctor::Doctor {}) => doctor::Doctor::run(context),
+            Self::Mount(command) => command.run(context),
+            Self::Lock(agent::Lock {}) => agent::Lock::run(context),
+            Self::Agent(command) => command.run(),
         }
     }
 }
@@ -107,7 +159,8 @@ pub(crate) fn run(cli: Cli) -> Exit {
 fn long_help() -> String {
     format!(
         "The passphrase comes from --passphrase-file, --passphrase-command, the variable\n\
-         VAULT_PASSPHRASE, or the terminal, in this order.\n\n{}\n\n{EXAMPLES}",
+         VAULT_PASSPHRASE, the configuration, or the terminal, in this order; with\n\
+         --unlock-for one passphrase serves for a while.\n\n{}\n\n{EXAMPLES}",
         Exit::help()
     )
 }

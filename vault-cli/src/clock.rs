@@ -2,8 +2,10 @@
 //!
 //! A time never decides anything in a vault; it is shown to people.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use vault_core::store::location::Pace;
 use vault_core::time::{Clock, Timestamp};
 
 /// The operating system's clock.
@@ -33,6 +35,27 @@ fn timestamp(time: SystemTime) -> Timestamp {
 
 fn saturating_seconds(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// Time as this process sees it pass.
+#[derive(Debug)]
+pub(crate) struct SystemPace(Instant);
+
+impl SystemPace {
+    /// Time that begins now.
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Pace for SystemPace {
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn wait(&self, time: Duration) {
+        thread::sleep(time);
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Nothing is opened before a command asks for it; so a command that needs no passphrase never asks for one.
 
 use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use vault_core::crypto::random::SystemRandom;
@@ -10,30 +12,52 @@ use vault_core::error::{Error, ErrorKind};
 use vault_core::id::{SnapshotId, VaultId};
 use vault_core::keys::device::DeviceKeys;
 use vault_core::keys::identity_file::UserIdentity;
+use vault_core::log::Head;
 use vault_core::ops::Surroundings;
 use vault_core::ops::snapshots::snapshots;
 use vault_core::store::location::Location;
+use vault_core::time::{Clock as _, Timestamp};
 use vault_core::vault::{Reader, Vault};
 
 use crate::cli::Globals;
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, SystemPace};
+use crate::config::file::{ConfigError, VaultSettings};
+use crate::config::{self, Configuration};
 use crate::error::CliError;
+use crate::filter::FilterOptions;
 use crate::paths::Directories;
 use crate::places::{self, Known};
 use crate::spec::{self, Spec};
 use crate::ui::progress::Display;
 use crate::ui::{Ui, Verbosity};
-use crate::unlock::KeyOptions;
-use crate::{config, identity, signals};
+use crate::unlock::{Configured, KeyOptions};
+use crate::{agent, identity, paths, signals};
 
 /// The global options, and what was found out with them.
 pub(crate) struct Context {
     pub(crate) ui: Ui,
-    pub(crate) keys: KeyOptions,
-    vault: Option<std::ffi::OsString>,
+    keys: KeyOptions,
+    /// Bytes that may be moved in a second.
+    bandwidth: Option<u64>,
+    /// What `--vault` says.
+    vault: Option<OsString>,
+    /// What `--config` says.
+    config_file: Option<PathBuf>,
+    chosen: OnceCell<Chosen>,
+    configuration: OnceCell<Configuration>,
     directories: OnceCell<Directories>,
     clock: SystemClock,
     random: SystemRandom,
+}
+
+/// The vault to work on.
+#[derive(Debug, Clone)]
+struct Chosen {
+    /// The text that named it.
+    text: OsString,
+    /// Its name in the configuration.
+    name: Option<String>,
+    location: Location,
 }
 
 impl Context {
@@ -47,8 +71,33 @@ impl Context {
         Self {
             ui: Ui::new(globals.json, verbosity, !globals.no_progress),
             keys: globals.keys,
-            vault: globals.vault.or_else(config::location),
+            bandwidth: globals.bandwidth,
+            vault: globals.vault,
+            config_file: globals.config,
+            chosen: OnceCell::new(),
+            configuration: OnceCell::new(),
             directories: OnceCell::new(),
+            clock: SystemClock,
+            random: SystemRandom::new(),
+        }
+    }
+
+    /// The same user's wishes for another vault of the configuration.
+    pub(crate) fn for_vault(&self, name: &str) -> Self {
+        Self { vault: Some(name.into()), ..self.again() }
+    }
+
+    /// The same user's wishes, with no vault chosen yet.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            ui: self.ui,
+            keys: self.keys.clone(),
+            bandwidth: self.bandwidth,
+            vault: self.vault.clone(),
+            config_file: self.config_file.clone(),
+            chosen: OnceCell::new(),
+            configuration: self.configuration.clone(),
+            directories: self.directories.clone(),
             clock: SystemClock,
             random: SystemRandom::new(),
         }
@@ -56,13 +105,118 @@ impl Context {
 
     /// The text that names the vault, for messages.
     pub(crate) fn vault_text(&self) -> Option<String> {
-        self.vault.as_ref().map(|text| text.to_string_lossy().into_owned())
+        let chosen = self.chosen.get().map(|chosen| chosen.text.clone());
+        let text = chosen.or_else(|| self.vault.clone()).or_else(config::location)?;
+        Some(text.to_string_lossy().into_owned())
+    }
+
+    /// Whether an option or the environment names a vault.
+    pub(crate) fn names_vault(&self) -> bool {
+        self.vault.is_some() || config::location().is_some()
+    }
+
+    /// The time of this machine.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The vault's location.
     pub(crate) fn location(&self) -> Result<Location, CliError> {
-        let text = self.vault.as_ref().ok_or(CliError::NoLocation)?;
-        Ok(Location::parse(text)?)
+        Ok(self.chosen()?.location.clone())
+    }
+
+    /// The location of the vault that stands before a snapshot, else of the one at hand.
+    pub(crate) fn location_of(&self, spec: &Spec) -> Result<Location, CliError> {
+        let Some(name) = &spec.vault else { return self.location() };
+        match &self.vault {
+            Some(option) if option != name.as_str() => {
+                return Err(CliError::TwoVaults {
+                    option: option.to_string_lossy().into_owned(),
+                    named: name.clone(),
+                });
+            }
+            _ => {}
+        }
+        if let Some(settings) = self.configuration()?.vaults.get(name) {
+            let chosen = Chosen {
+                text: name.into(),
+                name: Some(name.clone()),
+                location: Location::parse(&settings.location)?,
+            };
+            return Ok(self.chosen.get_or_init(|| chosen).location.clone());
+        }
+        let known = self.configuration()?.vaults.keys().cloned().collect();
+        Err(ConfigError::NoVault { name: name.clone(), known }.into())
+    }
+
+    /// The vault that the option names, or the environment, or the configuration if it has only one or one called `default`.
+    fn chosen(&self) -> Result<&Chosen, CliError> {
+        if let Some(chosen) = self.chosen.get() {
+            return Ok(chosen);
+        }
+        let text = match self.vault.clone().or_else(config::location) {
+            Some(text) => text,
+            None => self.configuration()?.usual_vault().ok_or(CliError::NoLocation)?.into(),
+        };
+        // What has a slash is a place: that needs no configuration, and a broken one is not in the way of a restore.
+        let name = text.to_str().filter(|text| !text.contains('/'));
+        let settings = match name {
+            Some(name) => self.configuration()?.vaults.get(name),
+            None => None,
+        };
+        let location = Location::parse(settings.map_or(&text, |settings| &settings.location))?;
+        let name = settings.and(name).map(str::to_owned);
+        let chosen = Chosen { text: text.clone(), name, location };
+        Ok(self.chosen.get_or_init(|| chosen))
+    }
+
+    /// What the configuration says about the vault at hand.
+    fn settings(&self) -> Result<Option<&VaultSettings>, CliError> {
+        match &self.chosen()?.name {
+            Some(name) => Ok(self.configuration()?.vaults.get(name)),
+            None => Ok(None),
+        }
+    }
+
+    /// Where keys come from, with nothing from the configuration.
+    pub(crate) fn keys_alone(&self) -> KeyOptions {
+        self.keys.clone()
+    }
+
+    /// Where keys come from, for the vault at hand.
+    pub(crate) fn keys(&self) -> Result<KeyOptions, CliError> {
+        let mut keys = self.keys.clone();
+        if let Some(settings) = self.settings()? {
+            keys.configured = Configured {
+                passphrase_command: settings.passphrase_command.clone(),
+                identity: settings.identity.clone(),
+                unlock_for: settings.unlock_for,
+            };
+        }
+        Ok(keys)
+    }
+
+    /// The configuration file, and whether it was named.
+    pub(crate) fn configuration_file(&self) -> Result<(PathBuf, bool), CliError> {
+        let named = self.config_file.clone().or_else(|| config::configuration().map(PathBuf::from));
+        match named {
+            Some(path) => Ok((path, true)),
+            None => Ok((self.directories()?.configuration(), false)),
+        }
+    }
+
+    /// What the configuration file says; nothing if there is none.
+    pub(crate) fn configuration(&self) -> Result<&Configuration, CliError> {
+        if let Some(configuration) = self.configuration.get() {
+            return Ok(configuration);
+        }
+        let read = match self.configuration_file() {
+            Ok((path, named)) => Configuration::load(&path, named, paths::home().as_deref())?,
+            // Without a home directory there is no file; who needs the directory says so.
+            Err(CliError::NoHome(_)) => Configuration::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(self.configuration.get_or_init(|| read))
     }
 
     /// Where this machine keeps its own files.
@@ -76,8 +230,17 @@ impl Context {
 
     /// Opens the vault and verifies its log.
     pub(crate) fn open(&self, location: &Location) -> Result<Vault, CliError> {
+        self.open_knowing(location, None)
+    }
+
+    /// As [`Self::open`]; where this machine remembers nothing about the vault, its log must extend `known`.
+    pub(crate) fn open_knowing(&self, location: &Location, known: Option<Head>) -> Result<Vault, CliError> {
         let directories = self.directories()?;
         let store = location.open().map_err(Error::from)?;
+        let store = match self.bandwidth {
+            Some(bytes_per_second) => store.limited(bytes_per_second, Box::new(SystemPace::new())),
+            None => store,
+        };
         let found = store.vault_id;
         let local = directories.of_vault(&found);
         self.ui.verbose(&format!("vault {} in {location}", store.vault_id));
@@ -88,7 +251,7 @@ impl Context {
         }
         self.recognise(location, found)?;
         let remembered = local.state.clone();
-        let vault = Vault::open(store, local).map_err(|error| match error {
+        let vault = Vault::open_knowing(store, local, known).map_err(|error| match error {
             Error::History(_) if error.kind() == ErrorKind::Integrity => {
                 CliError::History { error: error.into(), remembered }
             }
@@ -96,6 +259,11 @@ impl Context {
         })?;
         self.remember_place(location, found)?;
         Ok(vault)
+    }
+
+    /// Opens the vault that a snapshot is in.
+    pub(crate) fn open_for(&self, spec: &Spec) -> Result<Vault, CliError> {
+        self.open(&self.location_of(spec)?)
     }
 
     /// Refuses a vault that stands where another one stood before.
@@ -137,8 +305,46 @@ impl Context {
         identity::device(self.directories()?)
     }
 
-    /// Opens the identity of a member: this machine's, or one that the vault keeps.
+    /// The keys of this device, if it has any; none are made.
+    pub(crate) fn known_device(&self) -> Result<Option<DeviceKeys>, CliError> {
+        let directories = self.directories()?;
+        if directories.device_key().exists() { identity::device(directories).map(Some) } else { Ok(None) }
+    }
+
+    /// Opens the identity of a member: one that the agent keeps, this machine's, or one that the vault keeps.
     pub(crate) fn with_identity<T>(
+        &self,
+        vault: &Vault,
+        accept: &mut dyn FnMut(UserIdentity) -> Result<T, Error>,
+    ) -> Result<T, CliError> {
+        let keys = self.keys()?;
+        if !keys.are_given() {
+            for identity in agent::give(&self.directories()?.agent()) {
+                match accept(identity) {
+                    Err(Error::NotAMember { .. }) => {}
+                    result => return Ok(result?),
+                }
+            }
+        }
+        let Some(time) = keys.unlock_for() else { return self.with_opened_identity(vault, accept) };
+        let mut secret = None;
+        let opened = self.with_opened_identity(vault, &mut |identity| {
+            let text = identity.to_secret_text();
+            let accepted = accept(identity)?;
+            secret = Some(text);
+            Ok(accepted)
+        })?;
+        let kept = secret.map(|secret| {
+            agent::keep(&self.directories()?.agent(), &secret, time).map_err(CliError::from_agent)
+        });
+        if let Some(Err(error)) = kept {
+            self.ui.warn(&crate::report::in_one_line(&error));
+        }
+        Ok(opened)
+    }
+
+    /// As [`Self::with_identity`], with the passphrase or key itself and not what the agent keeps.
+    pub(crate) fn with_opened_identity<T>(
         &self,
         vault: &Vault,
         accept: &mut dyn FnMut(UserIdentity) -> Result<T, Error>,
@@ -146,7 +352,7 @@ impl Context {
         let mut sealed: Vec<Vec<u8>> = identity::local(self.directories()?)?.into_iter().collect();
         let of_vault = vault.sealed_identities()?;
         sealed.extend(of_vault.into_iter().filter(|file| sealed.first() != Some(file)).collect::<Vec<_>>());
-        identity::open(&sealed, &self.keys, accept)
+        identity::open(&sealed, &self.keys()?, accept)
     }
 
     /// Unlocks the vault for reading.
@@ -161,9 +367,39 @@ impl Context {
         reader: &Reader,
         spec: &Spec,
     ) -> Result<SnapshotId, CliError> {
+        self.refuse_another_vault(spec)?;
         let id = spec::resolve(&snapshots(vault, reader)?, &spec.snapshot, &TimeZone::system())?;
         self.ui.verbose(&format!("snapshot {id}"));
         Ok(id)
+    }
+
+    /// Finds the snapshot that the user named among those that `filter` takes.
+    pub(crate) fn snapshot_among(
+        &self,
+        vault: &Vault,
+        reader: &Reader,
+        spec: &Spec,
+        filter: &FilterOptions,
+    ) -> Result<SnapshotId, CliError> {
+        if filter.filter().is_empty() {
+            return self.snapshot(vault, reader, spec);
+        }
+        self.refuse_another_vault(spec)?;
+        let list = filter.narrow(snapshots(vault, reader)?);
+        let id = spec::resolve(&list, &spec.snapshot, &TimeZone::system())?;
+        self.ui.verbose(&format!("snapshot {id}"));
+        Ok(id)
+    }
+
+    /// Refuses a snapshot that is said to be in another vault than the one that is open.
+    fn refuse_another_vault(&self, spec: &Spec) -> Result<(), CliError> {
+        match &spec.vault {
+            Some(named) if self.chosen()?.name.as_ref() != Some(named) => Err(CliError::TwoVaults {
+                option: self.vault_text().unwrap_or_default(),
+                named: named.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What an operation needs, shown by `display`. From the first call on, Ctrl-C asks the operation to stop.

@@ -12,12 +12,17 @@ use vault_core::keys::age_file::{OpenError, SealError};
 use vault_core::keys::identity::IdentityError;
 use vault_core::keys::identity_file::IdentityFileError;
 use vault_core::keys::key_file::KeyFileError;
+use vault_core::keys::kit::KitError;
 use vault_core::keys::recipient::RecipientError;
 use vault_core::store::location::ParseLocationError;
 
+use crate::commands::mount::MountError;
+use crate::config::file::ConfigError;
 use crate::exit::Exit;
 use crate::paths::NoHome;
+use crate::schedule::ScheduleError;
 use crate::spec::ResolveError;
+use crate::unattended::hooks::HookOutcome;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,27 @@ pub(crate) enum CliError {
     /// No vault is named.
     #[error("no vault is given")]
     NoLocation,
+    /// `--vault` and the argument name different vaults.
+    #[error("two vaults are named: {option} and {named}")]
+    TwoVaults {
+        /// What `--vault` says.
+        option: String,
+        /// What stands before the snapshot.
+        named: String,
+    },
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A command of a profile could not be run, or failed.
+    #[error("the command {name} of profile {profile} {outcome}")]
+    Hook {
+        /// Which: `before`, `after` and so on.
+        name: &'static str,
+        /// The profile.
+        profile: String,
+        /// How it ended.
+        outcome: HookOutcome,
+    },
     /// The text after `--vault` is no location.
     #[error(transparent)]
     Location(#[from] ParseLocationError),
@@ -63,6 +89,9 @@ pub(crate) enum CliError {
         /// The text.
         text: String,
     },
+    /// Rules that keep nothing.
+    #[error("these rules keep no snapshot at all")]
+    NothingKept,
     /// There is no home directory to keep keys in.
     #[error(transparent)]
     NoHome(#[from] NoHome),
@@ -71,6 +100,15 @@ pub(crate) enum CliError {
     ReadFile {
         /// The file.
         path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A command whose output was to be backed up cannot be started.
+    #[error("cannot start {program:?}")]
+    StartCommand {
+        /// The program.
+        program: PathBuf,
         /// Why not.
         #[source]
         source: io::Error,
@@ -149,6 +187,50 @@ pub(crate) enum CliError {
         /// The identity.
         path: PathBuf,
     },
+    /// A text is no recovery kit, or not a whole one.
+    #[error("{name} cannot be used as recovery kit")]
+    Kit {
+        /// The file.
+        name: String,
+        /// Why not.
+        #[source]
+        source: KitError,
+    },
+    /// Another vault stands at the place of a kit.
+    #[error("the recovery kit belongs to vault {expected}, but there is vault {found}")]
+    KitOfOtherVault {
+        /// The vault of the kit.
+        expected: String,
+        /// The vault that is there.
+        found: String,
+    },
+    /// An identity does not fit into QR codes.
+    #[error("the identity is too long for a recovery kit")]
+    KitTooLong,
+    /// There is no room for a temporary directory.
+    #[error("cannot make a temporary directory")]
+    Scratch {
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A schedule could not be made, shown or removed.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// This program's own file is not known.
+    #[error("cannot find out where this program is")]
+    Program {
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The agent cannot be started or asked.
+    #[error("the passphrase cannot be kept for a while")]
+    Agent {
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// There is no identity, neither on this machine nor in the vault.
     #[error("there is no identity, neither on this machine nor in the vault")]
     NoIdentity,
@@ -181,15 +263,67 @@ pub(crate) enum CliError {
         /// How it ended.
         status: std::process::ExitStatus,
     },
+    /// Something is not done without a yes, and there is nobody to ask.
+    #[error("{what} needs a confirmation, and there is no terminal to ask for it")]
+    NotConfirmed {
+        /// What is to be done.
+        what: String,
+    },
+    /// Two options that exclude each other.
+    #[error("{one} cannot be used with {other}")]
+    OptionsDisagree {
+        /// The one.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// The user said no.
+    #[error("nothing was done")]
+    Declined,
+    /// Files would be deleted where nobody means it.
+    #[error(
+        "--delete in {path:?} would delete what is not in the snapshot from your whole home directory, or more"
+    )]
+    DeletesTooMuch {
+        /// Where.
+        path: PathBuf,
+    },
     /// Stopped while a question was asked.
     #[error("interrupted")]
     Interrupted,
     /// The terminal failed.
-    #[error("cannot ask for the passphrase on the terminal")]
+    #[error("cannot ask on the terminal")]
     Terminal(#[source] io::Error),
+    /// The vault cannot be shown as a file system.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// Signals cannot be caught.
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] io::Error),
+    /// A document was asked for where the contents of a file go.
+    #[error("--json needs --output: standard output has the contents")]
+    JsonNeedsOutput,
+    /// Several snapshots were named where one is looked at.
+    #[error("--by-path looks at one snapshot")]
+    OneSnapshot,
+    /// An archive would go to a terminal.
+    #[error("a tar archive is not written to a terminal")]
+    ArchiveToTerminal,
+    /// A file to be written exists.
+    #[error("{path:?} exists already")]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path:?}")]
+    WriteFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The result cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -201,30 +335,54 @@ impl CliError {
         match self {
             Self::Core(error) => error.kind().into(),
             Self::History { error, .. } => error.kind().into(),
-            Self::OtherVault { .. } => Exit::Integrity,
-            Self::NoLocation
+            Self::OtherVault { .. } | Self::KitOfOtherVault { .. } => Exit::Integrity,
+            Self::JsonNeedsOutput
+            | Self::OneSnapshot
+            | Self::ArchiveToTerminal
+            | Self::NoLocation
+            | Self::TwoVaults { .. }
+            | Self::Config(_)
             | Self::Location(_)
             | Self::NotADate { .. }
+            | Self::NothingKept
+            | Self::NotConfirmed { .. }
+            | Self::OptionsDisagree { .. }
+            | Self::DeletesTooMuch { .. }
             | Self::NotText { .. }
             | Self::ReadFile { .. }
+            | Self::StartCommand { .. }
             | Self::Recipient { .. }
             | Self::NoRecipients { .. }
             | Self::Seal(SealError::MixedRecipients | SealError::WorkFactor { .. })
             | Self::NotPostQuantum { .. } => Exit::Usage,
-            Self::VaultExists { .. } | Self::IdentityExists { .. } => Exit::Conflict,
+            Self::Schedule(error) => match error {
+                ScheduleError::NoCalendar { .. }
+                | ScheduleError::NotForCron { .. }
+                | ScheduleError::NotText { .. } => Exit::Usage,
+                ScheduleError::Foreign { .. } => Exit::Conflict,
+                ScheduleError::File { source, .. } => of_io(source),
+                ScheduleError::NotRun { .. } | ScheduleError::Failed { .. } => Exit::Failed,
+            },
+            Self::VaultExists { .. } | Self::IdentityExists { .. } | Self::FileExists { .. } => {
+                Exit::Conflict
+            }
             Self::KeyFile(KeyFileError::Read { source, .. } | KeyFileError::Write { source, .. }) => {
                 match of_io(source) {
                     Exit::Failed => Exit::Keys,
                     exit => exit,
                 }
             }
-            Self::Interrupted => Exit::Interrupted,
+            Self::Interrupted | Self::Declined | Self::Hook { outcome: HookOutcome::Interrupted, .. } => {
+                Exit::Interrupted
+            }
+            Self::Mount(error) => error.exit(),
             Self::Terminal(_)
             | Self::KeyFile(_)
             | Self::DeviceKey { .. }
             | Self::Identity { .. }
             | Self::Unlock(_)
             | Self::IdentityContents(_)
+            | Self::Kit { .. }
             | Self::NoIdentity
             | Self::NoPassphrase
             | Self::EmptyPassphrase
@@ -232,9 +390,23 @@ impl CliError {
             | Self::PassphraseNotText
             | Self::PassphraseCommand { .. }
             | Self::PassphraseCommandFailed { .. } => Exit::Keys,
-            Self::OwnDirectory { source, .. } | Self::Output(source) => of_io(source),
-            Self::Seal(_) | Self::NoHome(_) | Self::Signals(_) => Exit::Failed,
+            Self::OwnDirectory { source, .. }
+            | Self::Scratch { source }
+            | Self::WriteFile { source, .. }
+            | Self::Output(source) => of_io(source),
+            Self::Seal(_)
+            | Self::NoHome(_)
+            | Self::Signals(_)
+            | Self::Hook { .. }
+            | Self::KitTooLong
+            | Self::Agent { .. }
+            | Self::Program { .. } => Exit::Failed,
         }
+    }
+
+    /// A failure of the agent.
+    pub(crate) fn from_agent(source: io::Error) -> Self {
+        Self::Agent { source }
     }
 
     /// Whether whoever read the result went away, which is no failure.

@@ -65,7 +65,7 @@ pub(crate) fn open<T>(
     if sealed.is_empty() {
         return Err(CliError::NoIdentity);
     }
-    if !options.identity.is_empty() {
+    if !options.identity_files().is_empty() {
         let identities = options.identities()?;
         return first_accepted(sealed, Key::Identities(&identities), accept);
     }
@@ -86,7 +86,7 @@ pub(crate) fn open<T>(
 }
 
 /// Whether a passphrase could open a sealed identity; seen without one.
-fn opens_by_passphrase(file: &[u8]) -> bool {
+pub(crate) fn opens_by_passphrase(file: &[u8]) -> bool {
     let without_key = UserIdentity::open(file, Unlock::Identities(&[]));
     matches!(without_key, Err(IdentityFileError::Open(OpenError::NeedsPassphrase)))
 }

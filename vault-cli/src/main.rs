@@ -2,20 +2,29 @@
 //!
 //! Whatever happens, the process ends through `main` with a code of `exit`'s table; a fault of ours is one line and code 1.
 
+mod agent;
 mod cli;
 mod clock;
 mod commands;
 mod config;
 mod context;
+mod doctor;
 mod error;
 mod exit;
+mod filter;
 mod identity;
+mod omit;
 mod paths;
+mod patterns;
 mod places;
+#[cfg(test)]
+mod reference;
 mod report;
+mod schedule;
 mod signals;
 mod spec;
 mod ui;
+mod unattended;
 mod unlock;
 mod values;
 

@@ -3,7 +3,8 @@
 //! Beside `config` this is the only file that reads the environment. Nothing is made here; what is made later is readable
 //! by its owner only.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 use vault_core::id::VaultId;
@@ -18,12 +19,32 @@ pub(crate) struct Directories {
     config: PathBuf,
     state: PathBuf,
     cache: PathBuf,
+    runtime: Option<PathBuf>,
 }
 
 /// Neither `HOME` nor the user database says where the home directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no home directory: HOME is not set")]
 pub(crate) struct NoHome;
+
+/// The user's home directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    etcetera::home_dir().ok().filter(|home| !home.as_os_str().is_empty())
+}
+
+/// The directory of the user's configurations.
+pub(crate) fn config_home() -> Result<PathBuf, NoHome> {
+    Ok(etcetera::base_strategy::Xdg::new().map_err(|_| NoHome)?.config_dir())
+}
+
+/// The variables that move our directories, as far as they are set: a run that has not the user's environment needs them.
+pub(crate) fn environment() -> Vec<(&'static str, OsString)> {
+    let value = |name: &'static str| Some((name, std::env::var_os(name).filter(|value| !value.is_empty())?));
+    VARIABLES.into_iter().filter_map(value).collect()
+}
+
+/// The variables that move our directories.
+const VARIABLES: [&str; 3] = ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
 
 impl Directories {
     /// Finds the directories.
@@ -34,6 +55,7 @@ impl Directories {
             config: base.config_dir().join(NAME),
             state: state.join(NAME),
             cache: base.cache_dir().join(NAME),
+            runtime: base.runtime_dir().map(|directory| directory.join(NAME)),
         })
     }
 
@@ -42,14 +64,34 @@ impl Directories {
         self.config.join("identity.age")
     }
 
+    /// The configuration file, unless another is named.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.config.join("config.toml")
+    }
+
     /// The keys of this device.
     pub(crate) fn device_key(&self) -> PathBuf {
         self.config.join("device.key")
     }
 
+    /// The directory of the agent's socket: gone when the user logs out, where the system has such a place.
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.runtime.clone().unwrap_or_else(|| self.state.join("agent"))
+    }
+
     /// Which vault stands at which place.
     pub(crate) fn places(&self) -> PathBuf {
         self.state.join("places")
+    }
+
+    /// What is remembered about the runs of a profile.
+    pub(crate) fn runs(&self, profile: &str) -> PathBuf {
+        self.state.join("runs").join(profile)
+    }
+
+    /// The three directories, each with what it is for.
+    pub(crate) fn all(&self) -> [(&'static str, &Path); 3] {
+        [("config", &self.config), ("state", &self.state), ("cache", &self.cache)]
     }
 
     /// What is remembered about one vault.
@@ -58,7 +100,7 @@ impl Directories {
     }
 
     /// The variable that moves a directory of ours to another place; `None` for a path that is not in one.
-    pub(crate) fn variable_for(&self, path: &std::path::Path) -> Option<&'static str> {
+    pub(crate) fn variable_for(&self, path: &Path) -> Option<&'static str> {
         [(&self.config, "XDG_CONFIG_HOME"), (&self.state, "XDG_STATE_HOME"), (&self.cache, "XDG_CACHE_HOME")]
             .into_iter()
             .find(|(directory, _)| path.starts_with(directory) || directory.starts_with(path))
@@ -68,8 +110,6 @@ impl Directories {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn directories() -> Directories {
@@ -77,6 +117,7 @@ mod tests {
             config: PathBuf::from("/h/.config/vault"),
             state: PathBuf::from("/h/.local/state/vault"),
             cache: PathBuf::from("/h/.cache/vault"),
+            runtime: None,
         }
     }
 

@@ -9,8 +9,11 @@ use std::panic::PanicHookInfo;
 use vault_core::error::{Error, ErrorKind};
 use vault_core::keys::age_file::{OpenError, SealError};
 use vault_core::keys::key_file::KeyFileError;
+use vault_core::keys::kit::KitError;
 
+use crate::config::file::ConfigError;
 use crate::error::CliError;
+use crate::schedule::ScheduleError;
 use crate::ui::human::{message, shell_word};
 use crate::ui::{Label, eprint_line};
 
@@ -48,6 +51,16 @@ pub(crate) fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
         .collect()
 }
 
+/// What happened and why, in one line.
+pub(crate) fn in_one_line(error: &CliError) -> String {
+    let told: &(dyn StdError + 'static) = match error {
+        CliError::Core(Error::Store(error)) => error,
+        CliError::History { error, .. } => &**error,
+        error => error,
+    };
+    causes(told).into_iter().fold(message(&told.to_string()), |text, cause| text + ": " + &cause)
+}
+
 /// Makes a panic one line without backtrace, in whichever thread it happens.
 pub(crate) fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| eprint_line(&panic_line(info))));
@@ -68,7 +81,8 @@ fn command(arguments: &str, vault: Option<&str>) -> String {
 }
 
 /// What to try next.
-fn next_step(error: &CliError, vault: Option<&str>) -> String {
+#[expect(clippy::too_many_lines, reason = "a table with a line for each error")]
+pub(crate) fn next_step(error: &CliError, vault: Option<&str>) -> String {
     match error {
         CliError::Core(error) => next_step_of_core(error, vault),
         CliError::OtherVault { places, .. } => format!(
@@ -83,12 +97,23 @@ fn next_step(error: &CliError, vault: Option<&str>) -> String {
         CliError::NoLocation => {
             "name the vault: `vault snapshots --vault ./my-vault`, or set VAULT_LOCATION".to_owned()
         }
+        CliError::TwoVaults { named, .. } => {
+            format!("name one: `--vault {}`, and only the snapshot after it", shell_word(named))
+        }
+        CliError::Config(error) => next_step_for_config(error),
+        CliError::Hook { name, .. } => {
+            format!("see what it does by itself: `hooks.{name}` in the file that `vault config path` names")
+        }
         CliError::Location(_) => "give a directory: `--vault ./my-vault`".to_owned(),
         CliError::VaultExists { .. } => {
             format!("back up into it: `{}`, or name another place", command("backup PATH", vault))
         }
         CliError::NotADate { .. } => format!("see what there is: `{}`", command("snapshots", vault)),
+        CliError::NothingKept => "name what to keep: `vault forget --keep-daily 7`".to_owned(),
         CliError::NoHome(_) => "set HOME, or XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_CACHE_HOME".to_owned(),
+        CliError::StartCommand { program, .. } => {
+            format!("look for it: `command -v {}`", shell_word(&program.to_string_lossy()))
+        }
         CliError::ReadFile { path, .. } => {
             format!("look at it: `ls -l {}`", shell_word(&path.to_string_lossy()))
         }
@@ -112,7 +137,15 @@ fn next_step(error: &CliError, vault: Option<&str>) -> String {
         CliError::Seal(SealError::MixedRecipients) => {
             "give only recipients that start with age1pq1, or only others".to_owned()
         }
-        CliError::Seal(_) | CliError::Signals(_) | CliError::Interrupted => {
+        CliError::OptionsDisagree { one: "--delete", .. } => {
+            "--delete-excluded deletes whatever is not restored; look with --dry-run --verbose first"
+                .to_owned()
+        }
+        CliError::OptionsDisagree { one, .. } => format!("leave {one} out"),
+        CliError::NotConfirmed { .. } | CliError::DeletesTooMuch { .. } => {
+            "look at what would be done with --dry-run --verbose; then give --yes".to_owned()
+        }
+        CliError::Seal(_) | CliError::Signals(_) | CliError::Interrupted | CliError::Declined => {
             "run the command again".to_owned()
         }
         CliError::Recipient { .. } | CliError::NoRecipients { .. } => {
@@ -126,6 +159,15 @@ fn next_step(error: &CliError, vault: Option<&str>) -> String {
             "leave --recipient out to use this identity, or move {} away to make another",
             shell_word(&path.to_string_lossy())
         ),
+        CliError::Kit { source, .. } => next_step_for_kit(source).to_owned(),
+        CliError::KitOfOtherVault { .. } => "name the vault of the kit: `--vault LOCATION`".to_owned(),
+        CliError::KitTooLong => "copy identity.age itself to a safe place".to_owned(),
+        CliError::Scratch { .. } => "make room in /tmp, or set TMPDIR to a directory of yours".to_owned(),
+        CliError::Schedule(error) => next_step_for_schedule(error),
+        CliError::Program { .. } => "run the program by its full path".to_owned(),
+        CliError::Agent { .. } => {
+            "leave --unlock-for out, or look at the directory in XDG_RUNTIME_DIR".to_owned()
+        }
         CliError::NoIdentity => {
             "copy identity.age from the machine that made the vault, beside this machine's device.key"
                 .to_owned()
@@ -139,8 +181,83 @@ fn next_step(error: &CliError, vault: Option<&str>) -> String {
         CliError::PassphraseCommand { command, .. } | CliError::PassphraseCommandFailed { command, .. } => {
             format!("see what it does by itself: `sh -c {}`", shell_word(command))
         }
+        CliError::Mount(error) => error.next_step(),
         CliError::Terminal(_) => "run the command again, or use --passphrase-file FILE".to_owned(),
+        CliError::JsonNeedsOutput => "name a file for the contents: `--output FILE`".to_owned(),
+        CliError::OneSnapshot => format!("name one: `{}`", command("stats latest --by-path", vault)),
+        CliError::ArchiveToTerminal => "pass it on: `| tar tvf -`, or `--output FILE`".to_owned(),
+        CliError::FileExists { .. } => "name another file, or move away what is there".to_owned(),
+        CliError::WriteFile { path, .. } => format!(
+            "look at its directory: `ls -ld {}`",
+            shell_word(&path.parent().unwrap_or(path).join(".").to_string_lossy())
+        ),
         CliError::Output(_) => "look at where the output goes: is the disk full?".to_owned(),
+    }
+}
+
+fn next_step_for_kit(error: &KitError) -> &'static str {
+    match error {
+        KitError::Check { .. } | KitError::Mixed => {
+            "compare it with the paper, letter by letter, or scan its codes"
+        }
+        KitError::Version { .. } => "use a newer version of this program",
+        _ => "give all of it from BEGIN to END, or the texts of all its QR codes, one on a line",
+    }
+}
+
+fn next_step_for_schedule(error: &ScheduleError) -> String {
+    match error {
+        ScheduleError::NoCalendar { profile } => {
+            format!(
+                "say when: `[profiles.{profile}.schedule]` with `calendar = \"daily\"` in the configuration"
+            )
+        }
+        ScheduleError::NotForCron { .. } => {
+            "use hourly, daily, weekly, monthly, or a time like 22:30 or Mon..Fri 22:30".to_owned()
+        }
+        ScheduleError::NotText { .. } => "use a path without control characters, in UTF-8".to_owned(),
+        ScheduleError::Foreign { path } => format!(
+            "move it away, or call the profile something else: `mv {0} {0}.old`",
+            shell_word(&path.to_string_lossy())
+        ),
+        ScheduleError::File { path, .. } => {
+            format!("look at it: `ls -ld {}`", shell_word(&path.to_string_lossy()))
+        }
+        ScheduleError::NotRun { program: "crontab", .. } => {
+            "install cron, or see what would be written: `--print`, with `--with systemd` for units"
+                .to_owned()
+        }
+        ScheduleError::NotRun { .. } | ScheduleError::Failed { .. } => {
+            "run it by hand to see more; what was to be written shows `--print`".to_owned()
+        }
+    }
+}
+
+fn next_step_for_config(error: &ConfigError) -> String {
+    let known = |what: &str, known: &[String]| match known {
+        [] => format!("describe one: `vault config example` shows how, `vault config path` where ({what})"),
+        known => format!("name one of {}", known.join(", ")),
+    };
+    match error {
+        ConfigError::Problems { path, .. } => format!(
+            "see everything that is wrong in it: `vault config check --config {}`",
+            shell_word(&path.to_string_lossy())
+        ),
+        ConfigError::Loose { path } => {
+            format!("keep others from writing it: `chmod go-w {}`", shell_word(&path.to_string_lossy()))
+        }
+        ConfigError::Read { path, .. } => {
+            format!("look at it: `ls -l {}`", shell_word(&path.to_string_lossy()))
+        }
+        ConfigError::NoProfile { known: profiles, .. } => known("[profiles.NAME]", profiles),
+        ConfigError::WhichProfile { known: profiles } if profiles.is_empty() => {
+            "name what to back up: `vault backup PATH`, or describe a profile: `vault config example`"
+                .to_owned()
+        }
+        ConfigError::WhichProfile { known: profiles } => {
+            format!("name paths, or a profile: `--profile {}`", profiles.join("` or `--profile "))
+        }
+        ConfigError::NoVault { known: vaults, .. } => known("[vaults.NAME]", vaults),
     }
 }
 
@@ -186,6 +303,11 @@ fn next_step_of_core(error: &Error, vault: Option<&str>) -> String {
         Error::DeviceUnknown { .. } => {
             format!("register this device by a backup: `{}`", command("backup PATH", vault))
         }
+        Error::NoRight(_) => "run it on a device of an owner, or of whose snapshots they are".to_owned(),
+        Error::NotWhole { .. } => format!(
+            "see what is damaged: `{}`; back up again what the source still has, or forget the snapshot",
+            command("check", vault)
+        ),
         Error::NotAMember { .. } => {
             "use the identity of a member: `--identity FILE`, or the passphrase of theirs".to_owned()
         }
@@ -195,9 +317,33 @@ fn next_step_of_core(error: &Error, vault: Option<&str>) -> String {
         Error::NoSuchPath { snapshot, .. } => {
             format!("see what there is: `{}`", command(&format!("ls {}", snapshot.short()), vault))
         }
+        Error::NotAFile { snapshot, .. } => {
+            format!("see what it is: `{}`", command(&format!("ls -l {}", snapshot.short()), vault))
+        }
+        Error::Glob { .. } => {
+            "quote it for the shell, and put special characters in brackets: `'[[]a]*'`".to_owned()
+        }
+        Error::NotADirectory { snapshot, .. } => {
+            format!("see what there is: `{}`", command(&format!("ls -R {}", snapshot.short()), vault))
+        }
+        Error::Stream { .. } => {
+            "see what the program prints by itself, and how it ends; then run this again".to_owned()
+        }
         Error::Source { path, .. } => format!("look at it: `ls -ld {}`", shell_word(&path.to_string_lossy())),
         Error::Pattern { .. } => "write it as in a .gitignore file: `--exclude '*.tmp'`".to_owned(),
-        Error::TargetNotEmpty { .. } => "restore into a new directory: `--target ./restored`".to_owned(),
+        Error::TargetNotEmpty { .. } => {
+            "restore into a new directory, or say what becomes of what is there: `--overwrite if-changed`"
+                .to_owned()
+        }
+        Error::TargetUnfinished { snapshot, .. } => format!(
+            "finish it with the same command and {}, or restore into it with `--overwrite if-changed`",
+            snapshot.short()
+        ),
+        Error::TargetBusy { .. } => "wait for the other restore to end, or name another directory".to_owned(),
+        Error::DeletesByPartial { .. } => {
+            format!("leave --delete out, or take a complete snapshot: `{}`", command("snapshots", vault))
+        }
+        Error::LastSnapshot { .. } => "back up first; or use --force if it is to be lost".to_owned(),
         Error::Contended { .. } => "run the command again when other backups have ended".to_owned(),
         Error::Damaged { .. } | Error::Missing { .. } | Error::ChunkMissing { .. } | Error::Tree { .. } => {
             format!("find out how far the damage goes: `{}`", command("check --read-data", vault))

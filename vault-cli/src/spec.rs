@@ -1,6 +1,7 @@
 //! How people name a snapshot and a path in it: `latest:/Trip`, `3fa94c1e`, `2026-11-22T10:00:Fotos`.
 //!
 //! The text is split at the first colon; only a time of day takes colons of its own. A leading slash of the path says nothing.
+//! The name of a vault may stand before it, as in `photos:latest:/Trip`: a word that cannot be a snapshot, before one that can.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -17,6 +18,8 @@ use vault_core::ops::snapshots::{SnapshotInfo, find};
 /// A snapshot and a path below its root, as they were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spec {
+    /// The name of the vault, where it is given.
+    pub(crate) vault: Option<String>,
     /// The snapshot: `latest`, the beginning of an id, a date.
     pub(crate) snapshot: String,
     /// The path below its root; empty for the root.
@@ -29,22 +32,52 @@ pub(crate) struct Spec {
 pub(crate) struct LeavesRoot;
 
 impl Spec {
-    /// Reads `SNAP[:PATH]`.
+    /// Reads `[VAULT:]SNAP[:PATH]`.
     pub(crate) fn parse(text: &OsStr) -> Result<Self, LeavesRoot> {
-        let bytes = text.as_bytes();
-        let moment = moment_length(bytes);
-        let end = bytes[moment..].iter().position(|&b| b == b':').map_or(bytes.len(), |at| moment + at);
-        let path = bytes.get(end + 1..).unwrap_or_default();
+        let (mut snapshot, mut path) = split(text.as_bytes());
+        let mut vault = None;
+        if !is_snapshot(&String::from_utf8_lossy(snapshot)) && is_name(snapshot) {
+            let (second, rest) = split(path);
+            if is_snapshot(&String::from_utf8_lossy(second)) {
+                vault = Some(String::from_utf8_lossy(snapshot).into_owned());
+                (snapshot, path) = (second, rest);
+            }
+        }
         Ok(Self {
-            snapshot: String::from_utf8_lossy(&bytes[..end]).into_owned(),
+            vault,
+            snapshot: String::from_utf8_lossy(snapshot).into_owned(),
             path: below_root(Path::new(OsStr::from_bytes(path)))?,
         })
     }
 }
 
+/// What stands before the first colon that is not one of a time of day, and what after it.
+fn split(text: &[u8]) -> (&[u8], &[u8]) {
+    let moment = moment_length(text);
+    let end = text[moment..].iter().position(|&b| b == b':').map_or(text.len(), |at| moment + at);
+    (&text[..end], text.get(end + 1..).unwrap_or_default())
+}
+
+/// Whether a text has the form of a snapshot: `latest`, digits of an id, a date.
+pub(crate) fn is_snapshot(text: &str) -> bool {
+    let is_latest = text.strip_prefix("latest").is_some_and(|back| back.is_empty() || back.starts_with('~'));
+    let is_id = text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_latest || is_id || looks_like_date(text)
+}
+
+/// Whether a text has the form of a vault's name.
+fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
 /// Takes `SNAP[:PATH]` from the command line, where a path need not be UTF-8.
 pub(crate) fn parser() -> impl TypedValueParser<Value = Spec> {
     OsStringValueParser::new().try_map(|text| Spec::parse(&text))
+}
+
+/// Takes a path below the root of a snapshot.
+pub(crate) fn path_parser() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|text| below_root(Path::new(&text)))
 }
 
 /// The path without leading slash, `.` and repeated slashes.
@@ -115,6 +148,19 @@ fn looks_like_date(text: &str) -> bool {
 
 /// The first moment after the day, hour, minute or second that a text names.
 fn end_of(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let (begin, unit) = moment(text)?;
+    Some(begin.checked_add(unit).ok()?.to_zoned(zone.clone()).ok()?.timestamp())
+}
+
+/// Reads a date, or a date and time of day, in the local time zone: its first moment.
+pub(crate) fn begin_of(text: &str) -> Result<vault_core::time::Timestamp, &'static str> {
+    let begin = || Some(moment(text)?.0.to_zoned(TimeZone::system()).ok()?.timestamp());
+    let begin = begin().ok_or("not a date: expected one like 2026-11-22 or 2026-11-22T10:00")?;
+    Ok(vault_core::time::Timestamp::new(begin.as_second(), 0))
+}
+
+/// The day, hour, minute or second that a text names: its beginning and its length.
+fn moment(text: &str) -> Option<(DateTime, Span)> {
     let (date, time) = match text.split_once('T') {
         None => (text, None),
         Some((date, time)) => (date, Some(time)),
@@ -125,8 +171,7 @@ fn end_of(text: &str, zone: &TimeZone) -> Option<Timestamp> {
         None => (Time::midnight(), Span::new().days(1)),
         Some(time) => time_of_day(time)?,
     };
-    let start = DateTime::from_parts(date, time);
-    Some(start.checked_add(unit).ok()?.to_zoned(zone.clone()).ok()?.timestamp())
+    Some((DateTime::from_parts(date, time), unit))
 }
 
 /// A time of day, and the length of the moment it names.
@@ -157,7 +202,7 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: &[usize; N]) -> 
 
 #[cfg(test)]
 mod tests {
-    use vault_core::id::DeviceId;
+    use vault_core::id::{DeviceId, DomainId};
 
     use super::*;
 
@@ -172,13 +217,16 @@ mod tests {
 
     fn snapshot(number: u8, time: &str, partial: bool) -> SnapshotInfo {
         let time: Timestamp = time.parse().unwrap();
+        let time = vault_core::time::Timestamp::new(time.as_second(), time.subsec_nanosecond() as u32);
         SnapshotInfo {
             id: SnapshotId::new([number; 32]),
-            time: vault_core::time::Timestamp::new(time.as_second(), time.subsec_nanosecond() as u32),
+            time,
+            committed: time,
             host: "h".to_owned(),
             paths: vec![],
             tags: vec![],
             device: DeviceId::new([0; 16]),
+            domain: DomainId::new([0; 16]),
             partial,
             files: 0,
             bytes: 0,
@@ -208,6 +256,25 @@ mod tests {
         assert_eq!(parse("2026-11-22T10:00:30:/05"), pair("2026-11-22T10:00:30", "05"));
         assert_eq!(parse("2026-11-22T10:/05"), pair("2026-11-22T10", "05"));
         assert_eq!(parse("2026-11-22T10:05pm"), pair("2026-11-22T10", "05pm"));
+    }
+
+    #[test]
+    fn the_name_of_a_vault_may_stand_before_a_snapshot() {
+        let named = |text: &str| {
+            let spec = Spec::parse(OsStr::new(text)).unwrap();
+            (spec.vault, spec.snapshot, spec.path.to_str().unwrap().to_owned())
+        };
+        let photos =
+            |snapshot: &str, path: &str| (Some("photos".to_owned()), snapshot.to_owned(), path.to_owned());
+        let none = |snapshot: &str, path: &str| (None, snapshot.to_owned(), path.to_owned());
+
+        assert_eq!(named("photos:latest:/Trip"), photos("latest", "Trip"));
+        assert_eq!(named("photos:latest"), photos("latest", ""));
+        assert_eq!(named("photos:2026-11-22T10:00:/a:b"), photos("2026-11-22T10:00", "a:b"));
+        assert_eq!(named("latest:photos:latest"), none("latest", "photos:latest"));
+        assert_eq!(named("3fa9:latest"), none("3fa9", "latest"));
+        assert_eq!(named("photos:/Trip"), none("photos", "Trip"));
+        assert_eq!(named("a b:latest"), none("a b", "latest"));
     }
 
     #[test]

@@ -2,8 +2,15 @@
 //!
 //! What is not understood is refused with what would be; nothing is guessed.
 
+pub(crate) mod duration;
+
+use std::time::Duration;
+
 use vault_core::chunk::compress::{InvalidLevel, Level};
 use vault_core::chunk::cut::Params;
+use vault_core::ops::check::Budget;
+
+use duration::NotADuration;
 
 /// A text that is no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +64,41 @@ fn base(rest: &str) -> Option<u64> {
         _ => None,
     }
 }
+
+/// A text that is no budget.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a size or share: expected one as in 500M, 20G, 5% or 0.5%")]
+pub(crate) struct NotABudget;
+
+/// Reads how much may be read: a size, or a share of all with up to two decimals, as in `5%` or `0.25%`.
+pub(crate) fn budget(text: &str) -> Result<Budget, NotABudget> {
+    let Some(share) = text.trim().strip_suffix('%') else {
+        return size(text).map(Budget::Bytes).map_err(|_| NotABudget);
+    };
+    let (whole, fraction) = share.split_once('.').unwrap_or((share, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 2 {
+        return Err(NotABudget);
+    }
+    let points = format!("{whole}{fraction:0<2}").parse().map_err(|_| NotABudget)?;
+    if points > 10_000 { Err(NotABudget) } else { Ok(Budget::BasisPoints(points)) }
+}
+
+/// Reads a span of time, as [`duration`](duration::duration) does.
+pub(crate) fn span(text: &str) -> Result<Duration, NotADuration> {
+    duration::duration(text).map(Duration::from_secs)
+}
+
+/// A time span as [`span`] reads it, with the largest unit that divides it.
+pub(crate) fn span_text(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(7 * DAY, "w"), (DAY, "d"), (3_600, "h"), (60, "min")];
+    let fits = units.iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    fits.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
+}
+
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 
 /// A text that is no compression level.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +169,20 @@ mod tests {
             "9".repeat(30).as_str(),
         ] {
             assert_eq!(size(text), Err(NotASize), "{text}");
+        }
+    }
+
+    #[test]
+    fn budgets_are_sizes_or_shares() {
+        let points = |text| budget(text).ok();
+
+        assert_eq!(points("500M"), Some(Budget::Bytes(500 << 20)));
+        assert_eq!(points("5%"), Some(Budget::BasisPoints(500)));
+        assert_eq!(points("0.5%"), Some(Budget::BasisPoints(50)));
+        assert_eq!(points("0.25%"), Some(Budget::BasisPoints(25)));
+        assert_eq!(points("100%"), Some(Budget::BasisPoints(10_000)));
+        for text in ["%", "5.%", ".5%", "100.01%", "101%", "-1%", "1e1%", "0.125%", "five", "99999999999%"] {
+            assert_eq!(budget(text), Err(NotABudget), "{text}");
         }
     }
 

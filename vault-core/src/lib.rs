@@ -33,7 +33,7 @@
 //! use vault_core::crypto::random::SystemRandom;
 //! use vault_core::keys::{SecretString, device::DeviceKeys, identity_file::UserIdentity};
 //! use vault_core::log::PqPolicy;
-//! use vault_core::ops::backup::{BackupOptions, Omissions, backup};
+//! use vault_core::ops::backup::{BackupOptions, backup};
 //! use vault_core::ops::init::{InitOptions, init};
 //! use vault_core::ops::restore::{RestoreOptions, restore};
 //! use vault_core::ops::{Stop, Surroundings};
@@ -72,18 +72,16 @@
 //! let mut vault = Vault::open(location.open()?, local)?;
 //! let options = BackupOptions {
 //!     paths: vec![here.join("letters")],
-//!     omit: Omissions::default(),
-//!     level: Level::DEFAULT,
-//!     tags: Vec::new(),
 //!     host: "laptop".to_owned(),
 //!     program: "example".to_owned(),
+//!     ..BackupOptions::default()
 //! };
 //! let saved = backup(&mut vault, &device, &options, &around)?;
 //!
 //! // When it matters: the user.
 //! let reader = vault.unlock(&identity)?;
 //! let target = here.join("restored");
-//! let options = RestoreOptions { snapshot: saved.snapshot, path: "".into(), target: target.clone(), owners: false };
+//! let options = RestoreOptions::new(saved.snapshot, &target);
 //! restore(&vault, &reader, &options, &around)?;
 //! assert_eq!(std::fs::read_to_string(target.join("first"))?, "Dear friend,");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -130,12 +130,12 @@ impl NewVault {
             return Err(CliError::IdentityExists { path: directories.identity() });
         }
         let openers: Vec<AnyRecipient> = context
-            .keys
+            .keys()?
             .identities()?
             .iter()
             .map(vault_core::keys::identity::AnyIdentity::to_recipient)
             .collect();
-        let identity = identity::open(std::slice::from_ref(&sealed), &context.keys, &mut Ok)?;
+        let identity = identity::open(std::slice::from_ref(&sealed), &context.keys()?, &mut Ok)?;
         let policy = self.policy(context, openers.iter().chain([&identity.recipient()]))?;
         Ok(Founder { identity, sealed, policy, is_new: false })
     }
@@ -144,7 +144,7 @@ impl NewVault {
         let policy = self.policy(context, recipients)?;
         let identity = UserIdentity::generate(context.random())?;
         let sealed = if recipients.is_empty() {
-            identity.seal_with_passphrase(&context.keys.new_passphrase()?, self.work_factor)?
+            identity.seal_with_passphrase(&context.keys()?.new_passphrase()?, self.work_factor)?
         } else {
             identity.seal_to(recipients)?
         };

@@ -2,9 +2,26 @@
 //!
 //! A command decides nothing that the library could decide, and shows nothing that `ui` could show.
 
+pub(crate) mod agent;
 pub(crate) mod backup;
+pub(crate) mod cat;
 pub(crate) mod check;
+pub(crate) mod compact;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod diff;
+pub(crate) mod doctor;
+pub(crate) mod find;
+pub(crate) mod forget;
 pub(crate) mod init;
 pub(crate) mod ls;
+pub(crate) mod mount;
+pub(crate) mod prune;
+pub(crate) mod recovery;
 pub(crate) mod restore;
+pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod snapshots;
+pub(crate) mod stats;
+pub(crate) mod status;
+pub(crate) mod tag;

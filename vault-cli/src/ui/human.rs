@@ -23,9 +23,10 @@ pub(crate) fn count(number: u64) -> String {
 
 /// A number and its noun, in the plural unless there is one.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
-    match (number, noun.strip_suffix('y')) {
+    let stem = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    match (number, stem) {
         (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{} {stem}ies", count(number)),
+        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{} {stem}ies", count(number)),
         _ => format!("{} {noun}s", count(number)),
     }
 }
@@ -137,6 +138,7 @@ mod tests {
         assert_eq!(counted(0, "file"), "0 files");
         assert_eq!(counted(1, "directory"), "1 directory");
         assert_eq!(counted(2_000, "directory"), "2,000 directories");
+        assert_eq!(counted(2, "day"), "2 days");
     }
 
     #[test]

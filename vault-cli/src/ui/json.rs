@@ -3,7 +3,22 @@
 //! They are a promise to scripts: fields may be added, but none is renamed, removed or given another meaning. Tests pin them.
 //! Ids are full lower-case hex, sizes bytes, times ISO 8601 in UTC.
 
+mod cat;
+mod config;
+mod diff;
+mod doctor;
+mod find;
+mod forget;
+mod lock;
 mod ls;
+mod mount;
+pub(crate) mod prune;
+mod recovery;
+mod restore;
+mod schedule;
+mod stats;
+mod status;
+mod tag;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -15,13 +30,27 @@ use serde::Serialize;
 use vault_core::id::SnapshotId;
 use vault_core::ops::backup::BackupSummary;
 use vault_core::ops::check::{CheckSummary, Finding};
-use vault_core::ops::restore::RestoreSummary;
 use vault_core::ops::snapshots::SnapshotInfo;
 use vault_core::progress::Notice;
 
+pub(crate) use self::cat::Cat;
+pub(crate) use self::config::{ConfigCheck, ConfigPath, ConfigShow, RunProfile};
+pub(crate) use self::diff::DiffWriter;
+pub(crate) use self::doctor::Doctor;
+pub(crate) use self::find::Find;
+pub(crate) use self::forget::Forget;
+pub(crate) use self::lock::Lock;
 pub(crate) use self::ls::ListWriter;
+pub(crate) use self::mount::Mount;
+pub(crate) use self::recovery::{RecoveryKit, RecoveryRestore, RecoveryTest};
+pub(crate) use self::restore::Restore;
+pub(crate) use self::schedule::{ScheduleChange, SchedulePlan, ScheduleShow};
+pub(crate) use self::stats::{Stats, StatsByPath};
+pub(crate) use self::status::Status;
+pub(crate) use self::tag::Tag;
 
 use super::time;
+use crate::error::CliError;
 use crate::report;
 
 /// Writes one document and the end of its line.
@@ -97,7 +126,9 @@ impl<'a> Init<'a> {
 pub(crate) struct Backup<'a> {
     command: &'static str,
     vault: String,
-    snapshot: String,
+    /// `null` after a dry run.
+    snapshot: Option<String>,
+    dry_run: bool,
     partial: bool,
     created_vault: bool,
     files: u64,
@@ -122,7 +153,8 @@ impl<'a> Backup<'a> {
         Self {
             command: "backup",
             vault: vault.to_owned(),
-            snapshot: summary.snapshot.to_hex(),
+            snapshot: Some(summary.snapshot.to_hex()),
+            dry_run: false,
             partial: summary.partial,
             created_vault: run.created_vault,
             files: counts.files,
@@ -141,6 +173,44 @@ impl<'a> Backup<'a> {
             problems: run.problems,
         }
     }
+
+    /// The same of a dry run, if it was one.
+    pub(crate) fn dry(self, dry_run: bool) -> Self {
+        let snapshot = self.snapshot.filter(|_| !dry_run);
+        Self { snapshot, dry_run, ..self }
+    }
+}
+
+/// What `backup` did in several vaults.
+#[derive(Debug, Serialize)]
+pub(crate) struct Backups<'a> {
+    command: &'static str,
+    vaults: Vec<BackupOfMany<'a>>,
+}
+
+impl<'a> Backups<'a> {
+    pub(crate) fn new(vaults: Vec<BackupOfMany<'a>>) -> Self {
+        Self { command: "backup", vaults }
+    }
+}
+
+/// What it did in one of them, or why not.
+#[derive(Debug, Serialize)]
+pub(crate) struct BackupOfMany<'a> {
+    location: String,
+    backup: Option<Backup<'a>>,
+    error: Option<String>,
+    exit: Option<u8>,
+}
+
+impl<'a> BackupOfMany<'a> {
+    pub(crate) fn new(location: String, result: Result<Backup<'a>, &CliError>) -> Self {
+        let (error, exit) = match &result {
+            Ok(_) => (None, None),
+            Err(error) => (Some(report::in_one_line(error)), Some(error.exit().code())),
+        };
+        Self { location, backup: result.ok(), error, exit }
+    }
 }
 
 /// What the front end knows about a run that the operation does not tell.
@@ -149,42 +219,6 @@ pub(crate) struct Run<'a> {
     pub(crate) created_vault: bool,
     pub(crate) elapsed: Duration,
     pub(crate) problems: &'a [Problem],
-}
-
-/// What `restore` did.
-#[derive(Debug, Serialize)]
-pub(crate) struct Restore<'a> {
-    command: &'static str,
-    snapshot: String,
-    target: PathText,
-    interrupted: bool,
-    files: u64,
-    directories: u64,
-    others: u64,
-    bytes: u64,
-    failed_entries: u64,
-    failed_attributes: u64,
-    seconds: f64,
-    problems: &'a [Problem],
-}
-
-impl<'a> Restore<'a> {
-    pub(crate) fn new(snapshot: &SnapshotId, target: &Path, summary: &RestoreSummary, run: Run<'a>) -> Self {
-        Self {
-            command: "restore",
-            snapshot: snapshot.to_hex(),
-            target: PathText::new(target),
-            interrupted: summary.interrupted,
-            files: summary.files,
-            directories: summary.directories,
-            others: summary.others,
-            bytes: summary.bytes,
-            failed_entries: summary.failed_entries,
-            failed_attributes: summary.failed_attributes,
-            seconds: run.elapsed.as_secs_f64(),
-            problems: run.problems,
-        }
-    }
 }
 
 /// What `snapshots` found.
@@ -200,6 +234,7 @@ pub(crate) struct Snapshots {
 struct Snapshot {
     id: String,
     time: String,
+    committed: String,
     host: String,
     paths: Vec<PathText>,
     tags: Vec<String>,
@@ -222,6 +257,7 @@ impl Snapshot {
         Self {
             id: info.id.to_hex(),
             time: time::iso(info.time),
+            committed: time::iso(info.committed),
             host: info.host.clone(),
             paths: info.paths.iter().map(|path| PathText::new(path)).collect(),
             tags: info.tags.clone(),
@@ -244,6 +280,9 @@ pub(crate) struct Check {
     bytes: u64,
     snapshots: u64,
     chunks: u64,
+    verified_packs: u64,
+    left_packs: u64,
+    attested: bool,
     orphans: u64,
     seconds: f64,
     findings: Vec<CheckFinding>,
@@ -258,7 +297,7 @@ struct CheckFinding {
 }
 
 impl Check {
-    pub(crate) fn new(vault: &str, summary: &CheckSummary, elapsed: Duration) -> Self {
+    pub(crate) fn new(vault: &str, summary: &CheckSummary, attested: bool, elapsed: Duration) -> Self {
         Self {
             command: "check",
             vault: vault.to_owned(),
@@ -267,6 +306,9 @@ impl Check {
             bytes: summary.bytes,
             snapshots: summary.snapshots,
             chunks: summary.chunks,
+            verified_packs: summary.verified.len() as u64,
+            left_packs: summary.left,
+            attested,
             orphans: summary.orphans,
             seconds: elapsed.as_secs_f64(),
             findings: summary.findings.iter().map(CheckFinding::new).collect(),
@@ -292,7 +334,7 @@ mod tests {
 
     use serde_json::{Value, json};
     use vault_core::error::Error;
-    use vault_core::id::DeviceId;
+    use vault_core::id::{DeviceId, DomainId, PackId};
     use vault_core::ops::backup::BackupCounts;
     use vault_core::progress::Severity;
     use vault_core::time::Timestamp;
@@ -346,7 +388,7 @@ mod tests {
         assert_eq!(
             value(&Backup::new("cd", &summary, run)),
             json!({
-                "command": "backup", "vault": "cd", "snapshot": "ab".repeat(32), "partial": true,
+                "command": "backup", "vault": "cd", "snapshot": "ab".repeat(32), "partial": true, "dry_run": false,
                 "created_vault": true, "files": 1, "directories": 2, "others": 3, "bytes": 4,
                 "new_entries": 5, "changed_entries": 6, "unchanged_entries": 7, "failed_entries": 8,
                 "skipped_entries": 9, "read_bytes": 10, "added_bytes": 11, "stored_bytes": 12, "seconds": 1.5,
@@ -356,37 +398,16 @@ mod tests {
     }
 
     #[test]
-    fn restore_has_these_fields() {
-        let summary = RestoreSummary {
-            files: 1,
-            directories: 2,
-            others: 3,
-            bytes: 4,
-            failed_entries: 5,
-            failed_attributes: 6,
-            interrupted: false,
-        };
-        let run = Run { created_vault: false, elapsed: Duration::ZERO, problems: &[] };
-
-        assert_eq!(
-            value(&Restore::new(&SNAPSHOT, Path::new("out"), &summary, run)),
-            json!({
-                "command": "restore", "snapshot": "ab".repeat(32), "target": {"path": "out"},
-                "interrupted": false, "files": 1, "directories": 2, "others": 3, "bytes": 4,
-                "failed_entries": 5, "failed_attributes": 6, "seconds": 0.0, "problems": [],
-            })
-        );
-    }
-
-    #[test]
     fn snapshots_has_these_fields() {
         let info = SnapshotInfo {
             id: SNAPSHOT,
             time: Timestamp::new(1_795_341_605, 0),
+            committed: Timestamp::new(1_795_341_700, 0),
             host: "laptop".to_owned(),
             paths: vec![PathBuf::from("/home/a")],
             tags: vec!["daily".to_owned()],
             device: DeviceId::new([0xcd; 16]),
+            domain: DomainId::new([0xcd; 16]),
             partial: false,
             files: 1,
             bytes: 2,
@@ -398,7 +419,8 @@ mod tests {
             json!({
                 "command": "snapshots", "vault": "ef",
                 "snapshots": [{
-                    "id": "ab".repeat(32), "time": "2026-11-22T10:00:05Z", "host": "laptop",
+                    "id": "ab".repeat(32), "time": "2026-11-22T10:00:05Z",
+                    "committed": "2026-11-22T10:01:40Z", "host": "laptop",
                     "paths": [{"path": "/home/a"}], "tags": ["daily"], "device": "cd".repeat(16),
                     "partial": false, "files": 1, "bytes": 2, "stored_bytes": 3,
                 }],
@@ -414,16 +436,18 @@ mod tests {
             bytes: 2,
             snapshots: 3,
             chunks: 4,
+            verified: vec![PackId::new([1; 32])],
+            left: 6,
             orphans: 5,
             findings: vec![finding],
             interrupted: false,
         };
 
         assert_eq!(
-            value(&Check::new("ef", &summary, Duration::from_secs(2))),
+            value(&Check::new("ef", &summary, true, Duration::from_secs(2))),
             json!({
                 "command": "check", "vault": "ef", "interrupted": false, "objects": 1, "bytes": 2, "snapshots": 3,
-                "chunks": 4, "orphans": 5, "seconds": 2.0,
+                "chunks": 4, "verified_packs": 1, "left_packs": 6, "attested": true, "orphans": 5, "seconds": 2.0,
                 "findings": [{
                     "object": null, "snapshots": ["ab".repeat(32)], "message": "interrupted", "causes": [],
                 }],

@@ -2,13 +2,16 @@
 //!
 //! Names are escaped: a file name cannot write to the terminal more than itself.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use jiff::tz::TimeZone;
 use vault_core::bytes::ByteSize;
 use vault_core::format::tree::{Entry, EntryKind};
+use vault_core::ops::groups::Group;
 use vault_core::ops::snapshots::SnapshotInfo;
 
 use super::table::{Align, Table};
@@ -42,6 +45,30 @@ pub(crate) fn snapshots(list: &[SnapshotInfo], zone: &TimeZone) -> Table<7> {
         ]);
     }
     table
+}
+
+/// A table for each group, under a heading that says what its snapshots share.
+pub(crate) fn groups(
+    groups: &BTreeMap<Group, Vec<SnapshotInfo>>,
+    zone: &TimeZone,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for (number, (group, list)) in groups.iter().enumerate() {
+        if number > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}:", group_name(group))?;
+        snapshots(list, zone).write(out)?;
+    }
+    Ok(())
+}
+
+/// What the snapshots of a group share.
+pub(crate) fn group_name(group: &Group) -> String {
+    let mut parts: Vec<String> = group.host.iter().map(|host| human::message(host)).collect();
+    parts.extend(group.paths.iter().flatten().map(|path| human::path(path)));
+    parts.extend(group.tags.iter().flatten().map(|tag| format!("#{}", human::message(tag))));
+    if parts.is_empty() { "all".to_owned() } else { parts.join(" ") }
 }
 
 /// The path of an entry below the snapshot's root; a directory's ends in a slash.

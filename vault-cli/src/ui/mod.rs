@@ -5,8 +5,11 @@
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod listing;
+pub(crate) mod metrics;
 pub(crate) mod progress;
 pub(crate) mod prompt;
+pub(crate) mod qr;
+pub(crate) mod recovery;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod time;
@@ -112,18 +115,33 @@ impl Ui {
         eprint_line(&format!("{}: {}", label.text(self.stderr.colored), human::message(text)));
     }
 
+    /// Writes what a command was asked to list: the document with `--json`, else the lines that `write` writes.
+    pub(crate) fn listing(
+        self,
+        document: &impl Serialize,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut out = stdout();
+        if self.json {
+            json::write_document(&mut out, document)?;
+        } else {
+            write(&mut out)?;
+        }
+        out.flush()
+    }
+
     /// Writes the result of a command: the document with `--json`, else the summary, which `--quiet` leaves out.
     ///
     /// A reader that went away has seen what it wanted: that is no error, and the command keeps its exit code.
     pub(crate) fn result(self, document: &impl Serialize, summary: &str) -> io::Result<()> {
+        self.answer(document, if self.verbosity >= Verbosity::Normal { summary } else { "" })
+    }
+
+    /// As [`Self::result`] for a text that was asked for, which `--quiet` does not leave out.
+    pub(crate) fn answer(self, document: &impl Serialize, text: &str) -> io::Result<()> {
         let mut out = stdout();
-        let written = if self.json {
-            json::write_document(&mut out, document)
-        } else if self.verbosity >= Verbosity::Normal {
-            out.write_all(summary.as_bytes())
-        } else {
-            Ok(())
-        };
+        let written =
+            if self.json { json::write_document(&mut out, document) } else { out.write_all(text.as_bytes()) };
         match written.and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result,

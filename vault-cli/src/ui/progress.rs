@@ -3,6 +3,7 @@
 //! Operations only count; a thread of its own draws, so that drawing never slows an operation down.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vault_core::bytes::ByteSize;
-use vault_core::progress::{Amount, Notice, Phase, Progress, Severity};
+use vault_core::progress::{Amount, Change, Notice, Phase, Progress, Severity};
 
 use super::{Label, Ui, Verbosity, eprint_line, human, json};
 
@@ -136,9 +137,21 @@ impl Progress for Display {
         }
         let label = label.text(shared.ui.stderr.colored);
         let line = format!("{label}: {}: {}", human::path(notice.subject), human::message(notice.message));
-        match &shared.medium {
-            Medium::Terminal(bar) => bar.suspend(|| eprint_line(&line)),
-            Medium::Lines | Medium::Nothing => eprint_line(&line),
+        shared.print(&line);
+    }
+
+    fn change(&self, path: &Path, change: Change) {
+        let word = match change {
+            Change::Written => "written",
+            Change::Repaired => "repaired",
+            Change::Updated => "updated",
+            Change::Kept => "kept",
+            Change::Deleted => "deleted",
+            _ => return,
+        };
+        if self.shared.ui.verbosity >= Verbosity::Verbose {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            self.shared.print(&format!("{word:8}  {}", human::path(path)));
         }
     }
 
@@ -173,6 +186,14 @@ fn spawn(shared: &Arc<Shared>, interval: Duration) -> Option<JoinHandle<()>> {
 }
 
 impl Shared {
+    /// Prints a line that stays, above one that changes.
+    fn print(&self, line: &str) {
+        match &self.medium {
+            Medium::Terminal(bar) => bar.suspend(|| eprint_line(line)),
+            Medium::Lines | Medium::Nothing => eprint_line(line),
+        }
+    }
+
     fn draw_until_ended(&self, interval: Duration) {
         let mut rate = Rate::default();
         let mut phase_began = lock(&self.phase).since;
@@ -279,7 +300,10 @@ impl Status {
             Phase::Open => ("opening", "object"),
             Phase::Backup => ("backing up", "file"),
             Phase::Restore => ("restoring", "file"),
+            Phase::Verify => ("verifying", "file"),
             Phase::Check => ("checking", "object"),
+            Phase::Prune => ("looking at what is needed", "snapshot"),
+            Phase::Compact => ("repacking", "pack"),
             _ => ("working", "item"),
         };
         let mut parts = vec![(0, verb.to_owned())];

@@ -2,17 +2,45 @@
 //!
 //! A summary never says more than is true: what is partial, missing or damaged stands in its headline.
 
+mod cat;
+mod config;
+mod diff;
+mod doctor;
+mod find;
+pub(crate) mod forget;
+mod mount;
+pub(crate) mod prune;
+mod recovery;
+mod restore;
+mod schedule;
+mod stats;
+pub(crate) mod status;
+pub(crate) mod tag;
+
+pub(crate) use self::config::{config_check, run};
+pub(crate) use self::doctor::doctor;
+pub(crate) use self::recovery::{recovery_kit, recovery_restore, recovery_test};
+pub(crate) use self::schedule::{schedule_change, schedule_show};
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use vault_core::bytes::ByteSize;
 use vault_core::ops::backup::BackupSummary;
-use vault_core::ops::check::{CheckSummary, Finding};
-use vault_core::ops::restore::RestoreSummary;
+use vault_core::ops::check::{CheckOptions, CheckSummary, Finding};
+
+pub(crate) use self::restore::restore;
+
+pub(crate) use self::cat::cat;
+pub(crate) use self::diff::{change, diff};
+pub(crate) use self::find::find;
+pub(crate) use self::stats::{by_path, stats};
 
 use super::human::{count, counted, duration, message, path};
 use crate::report;
+
+pub(crate) use self::mount::mount;
 
 /// Width of the first column.
 const LABEL: usize = 9;
@@ -29,6 +57,18 @@ impl Lines {
         // Writing to a `String` cannot fail.
         let _ = writeln!(self.0, "  {label:LABEL$}  {value}");
     }
+}
+
+/// What `backup` would do.
+pub(crate) fn backup_dry(summary: &BackupSummary, elapsed: Duration) -> String {
+    let counts = &summary.counts;
+    let mut lines = Lines::new(&format!("dry run in {}: nothing was stored", duration(elapsed)));
+    lines.row("files", &count(counts.files));
+    lines.row("entries", &entries_of_backup(summary));
+    lines.row("read", &format!("{} of {}", ByteSize(counts.read_bytes), ByteSize(counts.bytes)));
+    let (added, stored) = (ByteSize(counts.added_bytes), ByteSize(counts.stored_bytes));
+    lines.row("would add", &format!("{added}, store {stored}"));
+    lines.0
 }
 
 /// What `backup` did.
@@ -68,31 +108,8 @@ fn entries_of_backup(summary: &BackupSummary) -> String {
     text
 }
 
-/// What `restore` did.
-pub(crate) fn restore(target: &Path, summary: &RestoreSummary, elapsed: Duration) -> String {
-    let headline = match (summary.interrupted, summary.failed_entries) {
-        (true, _) => "restored in part, then interrupted, into",
-        (false, 0) => "restored into",
-        (false, _) => "restored, except for some entries, into",
-    };
-    let mut lines = Lines::new(&format!("{headline} {} in {}", path(target), duration(elapsed)));
-    lines.row("files", &format!("{}, {}", count(summary.files), ByteSize(summary.bytes)));
-    let mut others = counted(summary.directories, "directory");
-    if summary.others > 0 {
-        let _ = write!(others, ", {}", counted(summary.others, "link or special file"));
-    }
-    lines.row("and", &others.replace("link or special files", "links and special files"));
-    if summary.failed_entries > 0 {
-        lines.row("missing", &format!("{}, see above", counted(summary.failed_entries, "entry")));
-    }
-    if summary.failed_attributes > 0 {
-        lines.row("not set", &format!("{}, see above", counted(summary.failed_attributes, "attribute")));
-    }
-    lines.0
-}
-
 /// What `check` found.
-pub(crate) fn check(summary: &CheckSummary, read_data: bool, elapsed: Duration) -> String {
+pub(crate) fn check(summary: &CheckSummary, options: &CheckOptions, elapsed: Duration) -> String {
     let findings = summary.findings.len() as u64;
     let headline = match (findings, summary.interrupted) {
         (0, false) => format!("no damage found in {}", duration(elapsed)),
@@ -105,9 +122,12 @@ pub(crate) fn check(summary: &CheckSummary, read_data: bool, elapsed: Duration) 
     let mut lines = Lines::new(&headline);
     lines.row("objects", &format!("{}, {}", count(summary.objects), ByteSize(summary.bytes)));
     lines.row("snapshots", &count(summary.snapshots));
-    if read_data {
+    if options.read_data || options.sample.is_some() {
         lines.row("chunks", &count(summary.chunks));
-    } else {
+    }
+    if options.sample.is_some() {
+        lines.row("contents", &contents_of_sample(summary));
+    } else if !options.read_data {
         lines.row("contents", "not opened; `--read-data` opens every pack and verifies every chunk");
     }
     if summary.orphans > 0 {
@@ -117,6 +137,14 @@ pub(crate) fn check(summary: &CheckSummary, read_data: bool, elapsed: Duration) 
         );
     }
     lines.0
+}
+
+fn contents_of_sample(summary: &CheckSummary) -> String {
+    let verified = counted(summary.verified.len() as u64, "pack");
+    match summary.left {
+        0 => format!("{verified} opened and verified; nothing else was due"),
+        left => format!("{verified} opened and verified; {} due are left", counted(left, "pack")),
+    }
 }
 
 /// One thing that is wrong, for stderr.
@@ -200,39 +228,25 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_counts_what_is_missing() {
-        let summary = RestoreSummary {
-            files: 2,
-            bytes: 4096,
-            directories: 1,
-            others: 2,
-            failed_entries: 3,
-            failed_attributes: 1,
-            ..RestoreSummary::default()
-        };
-
-        assert_eq!(
-            restore(Path::new("./out"), &summary, Duration::from_secs(90)),
-            "restored, except for some entries, into ./out in 1 min 30 s\n  \
-               files      2, 4.0 KiB\n  \
-               and        1 directory, 2 links and special files\n  \
-               missing    3 entries, see above\n  \
-               not set    1 attribute, see above\n"
-        );
-    }
-
-    #[test]
     fn a_check_never_promises_more_than_it_did() {
+        let options = |read_data| CheckOptions { read_data, ..CheckOptions::default() };
         let finding = || Finding { object: None, snapshots: vec![SNAPSHOT], error: Error::Interrupted };
         let headline = |findings: Vec<Finding>, interrupted| {
             let summary = CheckSummary { findings, interrupted, ..CheckSummary::default() };
-            check(&summary, false, Duration::from_secs(1)).lines().next().unwrap_or_default().to_owned()
+            check(&summary, &options(false), Duration::from_secs(1))
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
         };
 
         assert_eq!(headline(vec![], false), "no damage found in 1.0 s");
         assert_eq!(headline(vec![], true), "interrupted after 1.0 s: no damage found so far");
         assert_eq!(headline(vec![finding()], false), "1 fault found in 1.0 s");
         assert_eq!(headline(vec![finding()], true), "interrupted after 1.0 s: 1 fault found so far");
-        assert!(check(&CheckSummary::default(), false, Duration::ZERO).contains("not opened"));
+        let without = check(&CheckSummary::default(), &options(false), Duration::ZERO);
+        assert!(without.contains("not opened"));
+        let with = check(&CheckSummary::default(), &options(true), Duration::ZERO);
+        assert!(!with.contains("not opened"));
     }
 }

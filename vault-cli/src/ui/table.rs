@@ -31,6 +31,11 @@ impl<const N: usize> Table<N> {
         self.rows.push(row);
     }
 
+    /// Whether it has no rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Writes the heading and the rows.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let widths: [usize; N] = std::array::from_fn(|i| {

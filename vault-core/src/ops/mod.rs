@@ -3,12 +3,25 @@
 //! An operation takes what it depends on as [`Surroundings`]; it never prints or asks. It either returns a summary of what is
 //! now true, or an error and leaves the vault as it was before.
 
+pub mod attest;
 pub mod backup;
+pub mod browse;
+pub mod cat;
 pub mod check;
+pub mod compact;
+pub mod diff;
 pub mod enroll;
+pub mod find;
+pub mod forget;
+pub mod groups;
 pub mod init;
 pub mod list;
+pub mod prune;
 pub mod restore;
+pub mod retention;
 pub mod snapshots;
+pub mod stats;
+pub mod status;
+pub mod tag;
 
 pub use crate::surroundings::{Stop, Surroundings};

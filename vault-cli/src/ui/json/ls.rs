@@ -19,6 +19,19 @@ use crate::ui::time;
 pub(crate) struct ListEntry {
     #[serde(flatten)]
     path: PathText,
+    #[serde(flatten)]
+    facts: EntryFacts,
+}
+
+impl ListEntry {
+    pub(crate) fn new(path: &Path, entry: &Entry) -> Self {
+        Self { path: PathText::new(path), facts: EntryFacts::new(entry) }
+    }
+}
+
+/// What an entry is, but for its path.
+#[derive(Debug, Serialize)]
+pub(super) struct EntryFacts {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,12 +49,11 @@ pub(crate) struct ListEntry {
     target: Option<PathText>,
 }
 
-impl ListEntry {
-    pub(crate) fn new(path: &Path, entry: &Entry) -> Self {
+impl EntryFacts {
+    pub(super) fn new(entry: &Entry) -> Self {
         let lossy = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
         let metadata = &entry.metadata;
         Self {
-            path: PathText::new(path),
             kind: kind(&entry.kind),
             size: size(&entry.kind),
             mode: format!("{:04o}", metadata.mode),
@@ -55,7 +67,7 @@ impl ListEntry {
     }
 }
 
-fn kind(kind: &EntryKind) -> &'static str {
+pub(super) fn kind(kind: &EntryKind) -> &'static str {
     match kind {
         EntryKind::File { .. } => "file",
         EntryKind::Directory { .. } => "directory",
