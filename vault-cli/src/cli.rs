@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, backup, cat, check, compact, completions, config, diff, doctor, find, forget, init, ls, mount,
-    prune, recovery, restore, run, schedule, snapshots, stats, status, tag,
+    agent, backup, cat, check, compact, completions, config, copy, diff, doctor, find, forget, init, ls,
+    mount, prune, recovery, restore, run, schedule, snapshots, stats, status, tag,
 };
 use crate::context::Context;
 use crate::error::CliError;
@@ -99,6 +99,7 @@ enum Command {
     Status(status::Status),
     Prune(prune::Prune),
     Compact(compact::Compact),
+    Copy(copy::Copy),
     Run(run::Run),
     Config(config::Config),
     Schedule(schedule::Schedule),
@@ -131,6 +132,7 @@ impl Command {
             Self::Status(command) => command.run(context),
             Self::Prune(command) => command.run(context),
             Self::Compact(command) => command.run(context),
+            Self::Copy(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Schedule(command) => command.run(context),

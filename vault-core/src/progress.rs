@@ -23,6 +23,8 @@ pub enum Phase {
     Prune,
     /// Moving chunks to new packs.
     Compact,
+    /// Copying to another vault.
+    Copy,
 }
 
 /// A number of items and of bytes in them.

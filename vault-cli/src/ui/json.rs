@@ -5,6 +5,7 @@
 
 mod cat;
 mod config;
+mod copy;
 mod diff;
 mod doctor;
 mod find;
@@ -35,6 +36,7 @@ use vault_core::progress::Notice;
 
 pub(crate) use self::cat::Cat;
 pub(crate) use self::config::{ConfigCheck, ConfigPath, ConfigShow, RunProfile};
+pub(crate) use self::copy::Copy;
 pub(crate) use self::diff::DiffWriter;
 pub(crate) use self::doctor::Doctor;
 pub(crate) use self::find::Find;

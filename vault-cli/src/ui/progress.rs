@@ -304,6 +304,7 @@ impl Status {
             Phase::Check => ("checking", "object"),
             Phase::Prune => ("looking at what is needed", "snapshot"),
             Phase::Compact => ("repacking", "pack"),
+            Phase::Copy => ("copying", "entry"),
             _ => ("working", "item"),
         };
         let mut parts = vec![(0, verb.to_owned())];

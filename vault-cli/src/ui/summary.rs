@@ -4,6 +4,7 @@
 
 mod cat;
 mod config;
+mod copy;
 mod diff;
 mod doctor;
 mod find;
@@ -18,6 +19,7 @@ pub(crate) mod status;
 pub(crate) mod tag;
 
 pub(crate) use self::config::{config_check, run};
+pub(crate) use self::copy::copy;
 pub(crate) use self::doctor::doctor;
 pub(crate) use self::recovery::{recovery_kit, recovery_restore, recovery_test};
 pub(crate) use self::schedule::{schedule_change, schedule_show};

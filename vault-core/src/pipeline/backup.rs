@@ -161,7 +161,7 @@ impl<'a> Engine<'a> {
             // Nothing is sent: that it is gone is the message.
             let (working, ended) = bounded::<()>(0);
             scope.spawn(move || {
-                self.with_hand(threads_before_last(), packers, |hand| {
+                self.with_hand(WALKERS + readers(), packers, |hand| {
                     checkpoints.make(hand, &ended);
                     Ok(())
                 });
@@ -207,11 +207,6 @@ impl<'a> Engine<'a> {
             buffers.push(buffer);
         }
     }
-}
-
-/// The number of the thread that makes checkpoints.
-fn threads_before_last() -> usize {
-    threads() - 1
 }
 
 /// Takes groups of chunks first, as their memory is the scarcest, then batches of files, until both have ended.

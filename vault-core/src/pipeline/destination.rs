@@ -4,7 +4,7 @@
 //! failure, which ends the backup into it and no other.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::Receiver;
 
@@ -22,7 +22,6 @@ use crate::vault::session::Session;
 use crate::vault::stat_cache::{StatCache, StatCacheWriter};
 
 use super::dedup::Known;
-use super::directory::Directory;
 
 /// Chunks that may wait in memory for an index object: about 60 bytes each.
 const UNINDEXED_CHUNKS: usize = 500_000;
@@ -231,9 +230,6 @@ impl<'a> Destination<'a> {
         chunk_id(&self.parts.session.writer().k_id, h)
     }
 }
-
-/// The directories that are being backed up, from the root down.
-pub type OpenRoot = OnceLock<Weak<Directory>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

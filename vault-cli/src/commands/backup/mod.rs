@@ -26,7 +26,7 @@ use crate::ui::json;
 use crate::unattended::{self, Ending};
 use crate::{config, patterns, report, spec, values};
 
-pub(super) use self::work::{BackedUp, back_up_all, note_run, own_directories};
+pub(super) use self::work::{BackedUp, back_up_all, note_run, open_registered, own_directories};
 
 use self::input::{Lists, Streams};
 

@@ -64,14 +64,23 @@ pub(in crate::commands) fn back_up_all(
     Ok(opened.into_iter().zip(contexts).map(backed_up).collect())
 }
 
+/// Opens the vault of a context, and registers this device in it if need be.
+pub(in crate::commands) fn open_registered(
+    context: &Context,
+    device: &DeviceKeys,
+) -> Result<Vault, CliError> {
+    let mut vault = context.open(&context.location()?)?;
+    if !vault.knows_device(device) {
+        enroll(context, &mut vault, device)?;
+    }
+    Ok(vault)
+}
+
 /// Opens the vault of a context, registers this device in it if need be, and adds what must not be backed up.
 fn open(context: &Context, device: &DeviceKeys, never: &mut Vec<PathBuf>) -> Result<Vault, CliError> {
     let location = context.location()?;
     never.extend(location.directory().map(absolute));
-    let mut vault = context.open(&location)?;
-    if !vault.knows_device(device) {
-        enroll(context, &mut vault, device)?;
-    }
+    let vault = open_registered(context, device)?;
     never.extend(own_directories(context, &location, &vault)?);
     Ok(vault)
 }

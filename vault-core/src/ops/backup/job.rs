@@ -259,8 +259,9 @@ struct Commitment {
 }
 
 /// What the store holds of this device's domain.
-struct Holdings {
-    index: ChunkIndex,
+pub(in crate::ops) struct Holdings {
+    /// Where its chunks lie.
+    pub(in crate::ops) index: ChunkIndex,
     /// Whether everything is there that the log says is there.
     whole: bool,
 }
@@ -268,7 +269,11 @@ struct Holdings {
 impl Holdings {
     /// Compares the indexes with the objects that the store has. What was lost is stored again as far as the source still has it:
     /// then new snapshots are whole, and old ones that shared it become whole again.
-    fn of(vault: &mut Vault, writer: &DomainKeys, around: &Surroundings<'_>) -> Result<Self, Error> {
+    pub(in crate::ops) fn of(
+        vault: &mut Vault,
+        writer: &DomainKeys,
+        around: &Surroundings<'_>,
+    ) -> Result<Self, Error> {
         for look in 1.. {
             let (mut index, faults) =
                 vault.chunk_index(&|domain| (domain == writer.domain).then_some(writer))?;
@@ -310,7 +315,8 @@ fn tell_lost(vault: &Vault, fault: &Error, around: &Surroundings<'_>) {
     });
 }
 
-fn begin_session(
+/// Begins a session of this device in the epoch in force.
+pub(in crate::ops) fn begin_session(
     vault: &Vault,
     device: &DeviceKeys,
     writer: DomainKeys,

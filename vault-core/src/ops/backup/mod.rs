@@ -4,7 +4,7 @@
 //! wrong with the source ends everything.
 
 mod caches;
-mod job;
+pub(in crate::ops) mod job;
 mod marker;
 mod nowhere;
 
