@@ -150,6 +150,9 @@ fn run(
     }
     around.progress.phase(Phase::Backup);
     for round in 1.. {
+        if jobs.is_empty() {
+            break;
+        }
         let mut again = Vec::new();
         for ((number, job), ended) in run.round(jobs, stream.take())? {
             match ended {
@@ -163,9 +166,6 @@ fn run(
                 }
                 Err(error) => results[number] = Some(Err(error)),
             }
-        }
-        if again.is_empty() {
-            break;
         }
         jobs = again;
     }
