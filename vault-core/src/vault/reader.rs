@@ -198,17 +198,7 @@ impl Reader {
         decompressor: &mut Decompressor,
     ) -> Result<Vec<u8>, Error> {
         let key = self.pack_session(pack)?;
-        let object = ObjectKey::Pack(pack.id);
-        let mut unit = match self.store.get_range(&object, segment.offset.into(), segment.row.stored_bytes) {
-            Err(StoreError::NotFound { .. }) => return Err(Error::Missing { object }),
-            Err(StoreError::Truncated { size, .. }) => {
-                return Err(Error::pack(
-                    pack.id,
-                    Fault::WrongSize { expected: pack.bytes.into(), found: size },
-                ));
-            }
-            other => other?,
-        };
+        let mut unit = self.range(pack, segment.offset, segment.row.stored_bytes)?;
         self.open_segment(&key, pack, segment, &mut unit, decompressor)
             .map_err(|fault| Error::pack(pack.id, fault))
     }
@@ -238,18 +228,20 @@ impl Reader {
         if let Some(key) = self.known_session(&pack.session) {
             return Ok(key);
         }
-        let object = ObjectKey::Pack(pack.id);
-        let head = match self.store.get_range(&object, 0, HEADER_MAX_BYTES.min(pack.bytes)) {
-            Err(StoreError::NotFound { .. }) => return Err(Error::Missing { object }),
-            Err(StoreError::Truncated { size, .. }) => {
-                return Err(Error::pack(
-                    pack.id,
-                    Fault::WrongSize { expected: pack.bytes.into(), found: size },
-                ));
-            }
-            other => other?,
-        };
+        let head = self.range(pack, 0, HEADER_MAX_BYTES.min(pack.bytes))?;
         self.header_session(pack, &head).map_err(|fault| Error::pack(pack.id, fault))
+    }
+
+    /// Bytes of a pack that an index names: that it is not there, or ends before them, is damage.
+    fn range(&self, pack: &PackPlace, offset: u32, length: u32) -> Result<Vec<u8>, Error> {
+        let object = ObjectKey::Pack(pack.id);
+        match self.store.get_range(&object, offset.into(), length) {
+            Err(StoreError::NotFound { .. }) => Err(Error::Missing { object }),
+            Err(StoreError::Truncated { size, .. }) => {
+                Err(Error::pack(pack.id, Fault::WrongSize { expected: pack.bytes.into(), found: size }))
+            }
+            other => Ok(other?),
+        }
     }
 
     /// As [`pack_session`](Self::pack_session), with the first bytes of the pack at hand.
