@@ -3,7 +3,6 @@
 //! `UPDATE_DOCS=1 cargo test -p vault-cli reference` writes the page anew.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use clap::{Command, CommandFactory as _};
 
@@ -50,18 +49,25 @@ fn section(page: &mut String, command: &Command, name: &str, level: usize) {
     }
 }
 
-#[test]
-fn the_page_in_the_documentation_is_what_the_commands_say() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
-    let page = page();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &page).unwrap();
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_page_in_the_documentation_is_what_the_commands_say() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
+        let page = page();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+
+        assert!(
+            found == page,
+            "docs/cli.md is out of date; write it anew: UPDATE_DOCS=1 cargo test -p vault-cli reference"
+        );
     }
-
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-
-    assert!(
-        found == page,
-        "docs/cli.md is out of date; write it anew: UPDATE_DOCS=1 cargo test -p vault-cli reference"
-    );
 }

@@ -2,6 +2,9 @@
 //!
 //! Each has the quiet zone that readers need, and shows dark on light wherever it is shown.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::fmt::Write as _;
 
 use qrcode::types::QrError;
@@ -80,29 +83,11 @@ impl Code {
         }
         svg + "\" fill=\"#000\"/></svg>"
     }
-
-    /// What a reader of codes sees in a text made by [`Self::to_text`] for paper.
-    #[cfg(test)]
-    pub(crate) fn read_text(text: &str) -> String {
-        let rows: Vec<Vec<char>> = text.lines().map(|line| line.chars().collect()).collect();
-        let width = rows.iter().map(Vec::len).max().unwrap_or(0) + QUIET;
-        let dark = |x: usize, y: usize| {
-            let c = rows.get(y / 2).and_then(|row| row.get(x)).copied().unwrap_or(' ');
-            c == '█' || c == if y.is_multiple_of(2) { '▀' } else { '▄' }
-        };
-        // A few pixels for each module, as a camera has.
-        let (scale, height) = (3, 2 * rows.len());
-        let mut image = rqrr::PreparedImage::prepare_from_bitmap(scale * width, scale * height, |x, y| {
-            dark(x / scale, y / scale)
-        });
-        let grids = image.detect_grids();
-        assert_eq!(grids.len(), 1);
-        grids[0].decode().unwrap().1
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::testing::read_text;
     use super::*;
 
     #[test]
@@ -111,7 +96,7 @@ mod tests {
 
         let text = Code::new(&longest).unwrap().to_text(false);
 
-        assert_eq!(Code::read_text(&text), longest);
+        assert_eq!(read_text(&text), longest);
         assert!(text.lines().all(|line| line.chars().count() <= 79));
     }
 

@@ -194,8 +194,8 @@ mod tests {
 
     use super::*;
     use crate::format::damage;
-    use crate::format::table::tests::any_table;
     use crate::format::table::{ChunkRow, SegmentKind, SegmentRow};
+    use crate::format::testing::any_table;
     use crate::id::ChunkId;
 
     fn header() -> IndexHeader {

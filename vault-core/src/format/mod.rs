@@ -25,6 +25,9 @@ pub mod seal;
 pub mod table;
 pub mod tree;
 
+#[cfg(test)]
+mod testing;
+
 /// What stands in front of the data of an opened unit: the compression, u8, and the raw length, u32.
 pub const BODY_HEAD_BYTES: u32 = 5;
 

@@ -280,36 +280,16 @@ fn places_in(segment: SegmentPlace, chunks: &[ChunkRow]) -> impl Iterator<Item =
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
     use crate::format::damage;
+    use crate::format::testing::any_table;
 
     fn chunk(n: u8, length: u32) -> ChunkRow {
         ChunkRow { id: ChunkId::new([n; 16]), length }
-    }
-
-    /// Any table with a few segments.
-    pub(crate) fn any_table() -> impl Strategy<Value = Table> {
-        let chunk = (any::<[u8; 16]>(), 1..100_000_u32);
-        let segment = (UNIT_MIN_BYTES..2_000_000, any::<bool>(), vec(chunk, 1..6));
-        (HEADER_MIN_BYTES..=HEADER_MAX_BYTES, vec(segment, 0..5)).prop_map(|(first_offset, segments)| {
-            let mut table = Table::new(first_offset).unwrap();
-            for (stored_bytes, tree, chunks) in segments {
-                let rows: Vec<_> =
-                    chunks.iter().map(|&(id, length)| ChunkRow { id: ChunkId::new(id), length }).collect();
-                let row = SegmentRow {
-                    stored_bytes,
-                    raw_bytes: rows.iter().map(|row| row.length).sum(),
-                    kind: if tree { SegmentKind::Tree } else { SegmentKind::Data },
-                    chunk_count: rows.len() as u32,
-                };
-                table.push(row, &rows).unwrap();
-            }
-            table
-        })
     }
 
     fn two_segments() -> Table {

@@ -243,7 +243,7 @@ fn allocate(size: u64) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::os::unix::fs::symlink;
     use std::process::Command;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -252,30 +252,9 @@ pub(super) mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::id::{PackId, Seq};
+    use crate::id::Seq;
+    use crate::store::testing::{PACK, listed, new_vault, vault};
     use crate::store::{StoreErrorKind, conformance};
-
-    pub(in crate::store) const PACK: ObjectKey = ObjectKey::Pack(PackId::new([0xab; 32]));
-
-    fn new_vault(root: &Path) -> DirectoryStore {
-        DirectoryStore::create(root, VaultId::new([1; 32])).unwrap().publish().unwrap()
-    }
-
-    pub(in crate::store) fn vault() -> (TempDir, DirectoryStore) {
-        let root = tempfile::tempdir().unwrap();
-        let store = new_vault(root.path());
-        (root, store)
-    }
-
-    pub(in crate::store) fn listed(store: &DirectoryStore, kind: ObjectKind) -> Vec<ObjectKey> {
-        let mut keys = Vec::new();
-        let collect = &mut |key, _| {
-            keys.push(key);
-            ControlFlow::Continue(())
-        };
-        store.list(kind, collect).unwrap();
-        keys
-    }
 
     #[test]
     fn it_is_a_store() {

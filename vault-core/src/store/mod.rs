@@ -18,6 +18,8 @@ mod walk;
 pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
+#[cfg(test)]
+mod testing;
 
 use std::ops::ControlFlow;
 

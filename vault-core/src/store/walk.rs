@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::id::{PackId, Seq};
-    use crate::store::directory::tests::{PACK, listed, vault};
+    use crate::store::testing::{PACK, listed, vault};
     use crate::store::{Put, Store};
 
     #[test]

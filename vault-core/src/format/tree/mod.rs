@@ -11,6 +11,8 @@ use crate::id::ChunkHash;
 mod codec;
 mod contents;
 mod entry;
+#[cfg(test)]
+mod testing;
 
 pub use contents::{CHUNKS_IN_ENTRY_MAX, ChunkRef, Contents, Hole, ListRef};
 pub use entry::{
@@ -182,7 +184,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::codec::tests::{any_entry, full_file};
+    use super::testing::{any_entry, full_file};
     use super::*;
     use crate::format::damage;
 
