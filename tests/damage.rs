@@ -80,7 +80,7 @@ impl Subject {
                     let names = [format!("statement {number} "), format!("statement {} ", number + 1)];
                     let is_genesis = number == 0
                         && found.iter().any(|text| text.contains("genesis") || text.contains("no log"));
-                    // A machine that knows the log's end says from which statement on it is missing.
+                    // A machine that knows the log's end says that it has become shorter.
                     let is_short = |text: &str| text.contains("before and now ends earlier");
                     is_genesis
                         || found
@@ -251,6 +251,29 @@ fn a_damaged_identity_is_named() {
 #[test]
 fn a_damaged_vault_file_is_named() {
     try_all(Target::VaultFile);
+}
+
+#[test]
+fn a_statement_that_is_missing_from_the_middle_is_named_whatever_is_remembered() {
+    let mut subject = Subject::new();
+    let files = Target::Statement.files(&subject.vault);
+    for remembered in [true, false] {
+        for (missing, file) in files[..files.len() - 1].iter().enumerate() {
+            subject.vault.move_to_new_machine();
+            if remembered {
+                subject.vault.open().unwrap();
+            }
+            fs::remove_file(file).unwrap();
+
+            let error = subject.vault.open().err().unwrap();
+
+            let later = files.len() - 1;
+            let expected = format!("statement {missing} is missing, though statement {later} is there");
+            assert!(chain(&error).contains(&expected), "{error:?}");
+            assert_eq!((error.kind(), error.is_rollback()), (ErrorKind::Integrity, false));
+            subject.repair();
+        }
+    }
 }
 
 #[test]

@@ -32,6 +32,14 @@ pub enum FollowError<E: std::error::Error + 'static> {
     /// There is no log.
     #[error("there is no log")]
     Empty,
+    /// A statement is not there, though a later one is. Only who can list the statements finds this out.
+    #[error("statement {missing} is missing, though statement {later} is there")]
+    Gap {
+        /// The first one that is missing.
+        missing: Seq,
+        /// The last one that is there.
+        later: Seq,
+    },
     /// Another statement stands at the remembered head's place: someone shows different readers different logs.
     #[error("statement {seq} was {expected} and is now {found}")]
     Forked {

@@ -82,10 +82,13 @@ impl Vault {
         let (id, store): (_, Arc<dyn Store>) = (store.vault_id, store.store.into());
         let saved = read_head(&local.state)?;
         let remembered = saved.or(known);
-        let (state, head) =
-            log::follow(remembered, &id, &mut |seq| read_statement(&*store, seq)).map_err(log_error)?;
+        let followed = log::follow(remembered, &id, &mut |seq| read_statement(&*store, seq));
+        // Where a statement is missing, that says more than that the log is shorter than it was.
+        if let Some(next) = after_the_end(&followed) {
+            refuse_gap(&*store, next)?;
+        }
+        let (state, head) = followed.map_err(log_error)?;
         let vault = Self { store, id, state: Arc::new(state), local };
-        vault.refuse_gap()?;
         if saved != Some(head) {
             vault.remember_head()?;
         }
@@ -303,25 +306,6 @@ impl Vault {
         index::decode_body(&raw).map_err(|error| Error::index(id, error))
     }
 
-    /// A statement that stands after the end of the log shows that one in between is missing.
-    fn refuse_gap(&self) -> Result<(), Error> {
-        let mut last = None;
-        self.store.list(ObjectKind::Statement, &mut |key, _| {
-            last = Some(key);
-            ControlFlow::Continue(())
-        })?;
-        match last {
-            Some(ObjectKey::Statement(last)) if last > self.state.head().seq => {
-                // Perhaps it was appended just now.
-                let next = self.state.next_seq();
-                let missing = ObjectKey::Statement(next);
-                let there = read_statement(&*self.store, next)?.is_some();
-                if there { Ok(()) } else { Err(Error::Missing { object: missing }) }
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn remember_head(&self) -> Result<(), Error> {
         make_private_directory(&self.local.state)?;
         let path = self.local.state.join(HEAD_FILE);
@@ -356,6 +340,32 @@ fn read_statement(store: &dyn Store, seq: Seq) -> Result<Option<Vec<u8>>, StoreE
         Err(StoreError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The number that the log's next statement would have; `None` if the log does not come to an end.
+fn after_the_end(followed: &Result<(State, Head), FollowError<StoreError>>) -> Option<Seq> {
+    match followed {
+        Ok((state, _)) => Some(state.next_seq()),
+        Err(FollowError::RolledBack { found_last: Some(last), .. }) => Some(last.next()),
+        Err(FollowError::RolledBack { found_last: None, .. } | FollowError::Empty) => Some(Seq::GENESIS),
+        Err(_) => None,
+    }
+}
+
+/// A statement that stands after the end of the log shows that one in between, `next`, is missing.
+fn refuse_gap(store: &dyn Store, next: Seq) -> Result<(), Error> {
+    let mut last = next;
+    store.list(ObjectKind::Statement, &mut |key, _| {
+        if let ObjectKey::Statement(seq) = key {
+            last = last.max(seq);
+        }
+        ControlFlow::Continue(())
+    })?;
+    // If it is there now, it was appended a moment ago.
+    if last > next && read_statement(store, next)?.is_none() {
+        return Err(Error::History(FollowError::Gap { missing: next, later: last }));
+    }
+    Ok(())
 }
 
 fn log_error(error: FollowError<StoreError>) -> Error {
