@@ -32,6 +32,18 @@ fn machine_with(tree: &TreeFixture) -> Machine {
     machine
 }
 
+/// A machine whose vault has one snapshot of a file, mounted; `None` where this machine cannot mount.
+fn mounted_file(contents: &[u8]) -> Option<(TreeFixture, Machine, Mounted)> {
+    if !can_mount() {
+        return None;
+    }
+    let tree = TreeFixture::new();
+    tree.file("file", contents);
+    let machine = machine_with(&tree);
+    let mounted = Mounted::new(&machine);
+    Some((tree, machine, mounted))
+}
+
 fn back_up(machine: &Machine, tree: &TreeFixture) {
     machine.succeed(["backup".as_ref(), tree.path().as_os_str()]);
 }
@@ -147,13 +159,7 @@ fn a_directory_of_a_snapshot_is_mounted_alone() {
 
 #[test]
 fn new_snapshots_appear_in_what_is_mounted() {
-    if !can_mount() {
-        return;
-    }
-    let tree = TreeFixture::new();
-    tree.file("file", "1");
-    let machine = machine_with(&tree);
-    let mounted = Mounted::new(&machine);
+    let Some((tree, machine, mounted)) = mounted_file(b"1") else { return };
     let dates = || fs::read_dir(mounted.point.join("by-date")).unwrap().count();
     assert_eq!(dates(), 1);
 
@@ -177,13 +183,7 @@ fn new_snapshots_appear_in_what_is_mounted() {
 
 #[test]
 fn nothing_can_be_written() {
-    if !can_mount() {
-        return;
-    }
-    let tree = TreeFixture::new();
-    tree.file("file", "1");
-    let machine = machine_with(&tree);
-    let mounted = Mounted::new(&machine);
+    let Some((_tree, _machine, mounted)) = mounted_file(b"1") else { return };
 
     let at = |name: &str| mounted.latest().join(name);
     let read_only = |error: std::io::Error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
@@ -326,13 +326,7 @@ fn a_directory_of_many_nodes_is_listed_whole() {
 
 #[test]
 fn it_ends_when_it_is_unmounted_from_outside() {
-    if !can_mount() {
-        return;
-    }
-    let tree = TreeFixture::new();
-    tree.file("file", "1");
-    let machine = machine_with(&tree);
-    let mut mounted = Mounted::new(&machine);
+    let Some((_tree, _machine, mut mounted)) = mounted_file(b"1") else { return };
 
     assert!(unmount(&["-u"], &mounted.point));
 
@@ -341,14 +335,8 @@ fn it_ends_when_it_is_unmounted_from_outside() {
 
 #[test]
 fn what_is_open_stays_readable_after_a_request_to_stop() {
-    if !can_mount() {
-        return;
-    }
-    let tree = TreeFixture::new();
     let contents = noise(1, 5_000_000);
-    tree.file("file", &contents);
-    let machine = machine_with(&tree);
-    let mut mounted = Mounted::new(&machine);
+    let Some((_tree, _machine, mut mounted)) = mounted_file(&contents) else { return };
     let mut file = File::open(mounted.latest().join("file")).unwrap();
 
     mounted.signal(Signal::TERM);
@@ -367,13 +355,7 @@ fn what_is_open_stays_readable_after_a_request_to_stop() {
 
 #[test]
 fn a_second_request_to_stop_ends_it_at_once() {
-    if !can_mount() {
-        return;
-    }
-    let tree = TreeFixture::new();
-    tree.file("file", "1");
-    let machine = machine_with(&tree);
-    let mut mounted = Mounted::new(&machine);
+    let Some((_tree, _machine, mut mounted)) = mounted_file(b"1") else { return };
     let _file = File::open(mounted.latest().join("file")).unwrap();
 
     mounted.signal(Signal::INT);
@@ -385,13 +367,7 @@ fn a_second_request_to_stop_ends_it_at_once() {
 
 #[test]
 fn a_mount_whose_process_was_killed_is_named_and_can_be_cleaned() {
-    if !can_mount() {
-        return;
-    }
-    let tree = TreeFixture::new();
-    tree.file("file", "1");
-    let machine = machine_with(&tree);
-    let mut mounted = Mounted::new(&machine);
+    let Some((_tree, machine, mut mounted)) = mounted_file(b"1") else { return };
     mounted.signal(Signal::KILL);
     mounted.ended();
     assert!(is_mounted(&mounted.point));

@@ -43,15 +43,11 @@ class Program:
         return found.group(0) if found else "?"
 
 
-class Vault(Program):
-    name = "vault"
-    chunker = None
-
-    def variables(self):
-        return {"VAULT_PASSPHRASE": PASSPHRASE, "VAULT_LOCATION": self.repo}
+class OfSnapshots(Program):
+    """What programs have in common that say `backup`, and `restore latest`."""
 
     def init(self):
-        return [[self.binary, "init", "--quiet"] + (["--chunker", self.chunker] if self.chunker else [])]
+        return [[self.binary, "init"]]
 
     def backup(self, tree):
         return [self.binary, "backup", "--quiet", tree], None
@@ -66,7 +62,18 @@ class Vault(Program):
         return [self.binary, "snapshots"], None
 
 
-class Restic(Program):
+class Vault(OfSnapshots):
+    name = "vault"
+    chunker = None
+
+    def variables(self):
+        return {"VAULT_PASSPHRASE": PASSPHRASE, "VAULT_LOCATION": self.repo}
+
+    def init(self):
+        return [[self.binary, "init", "--quiet"] + (["--chunker", self.chunker] if self.chunker else [])]
+
+
+class Restic(OfSnapshots):
     name = "restic"
     restores_full_path = True
 
@@ -77,31 +84,13 @@ class Restic(Program):
         output = subprocess.run([self.binary, "version"], capture_output=True, text=True).stdout
         return output.split()[1]
 
-    def init(self):
-        return [[self.binary, "init"]]
 
-    def backup(self, tree):
-        return [self.binary, "backup", "--quiet", tree], None
-
-    def restore(self, target):
-        return [self.binary, "restore", "--quiet", "latest", "--target", target], None
-
-    def check(self):
-        return [self.binary, "check", "--quiet", "--read-data"], None
-
-    def list(self):
-        return [self.binary, "snapshots"], None
-
-
-class Rustic(Program):
+class Rustic(OfSnapshots):
     name = "rustic"
     restores_full_path = True
 
     def variables(self):
         return {"RUSTIC_PASSWORD": PASSPHRASE, "RUSTIC_REPOSITORY": self.repo, "RUSTIC_NO_PROGRESS": "true"}
-
-    def init(self):
-        return [[self.binary, "init"]]
 
     def backup(self, tree):
         return [self.binary, "backup", tree], None
@@ -111,9 +100,6 @@ class Rustic(Program):
 
     def check(self):
         return [self.binary, "check", "--read-data"], None
-
-    def list(self):
-        return [self.binary, "snapshots"], None
 
 
 class Borg(Program):
