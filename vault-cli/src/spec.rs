@@ -202,7 +202,7 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: &[usize; N]) -> 
 
 #[cfg(test)]
 mod tests {
-    use vault_core::id::{DeviceId, DomainId};
+    use vault_core::ops::snapshots::testing;
 
     use super::*;
 
@@ -218,20 +218,7 @@ mod tests {
     fn snapshot(number: u8, time: &str, partial: bool) -> SnapshotInfo {
         let time: Timestamp = time.parse().unwrap();
         let time = vault_core::time::Timestamp::new(time.as_second(), time.subsec_nanosecond() as u32);
-        SnapshotInfo {
-            id: SnapshotId::new([number; 32]),
-            time,
-            committed: time,
-            host: "h".to_owned(),
-            paths: vec![],
-            tags: vec![],
-            device: DeviceId::new([0; 16]),
-            domain: DomainId::new([0; 16]),
-            partial,
-            files: 0,
-            bytes: 0,
-            stored_bytes: 0,
-        }
+        SnapshotInfo { time, committed: time, partial, ..testing::snapshot(number, 0, "h") }
     }
 
     fn number(result: Result<SnapshotId, ResolveError>) -> Option<u8> {

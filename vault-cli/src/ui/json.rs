@@ -336,8 +336,9 @@ mod tests {
 
     use serde_json::{Value, json};
     use vault_core::error::Error;
-    use vault_core::id::{DeviceId, DomainId, PackId};
+    use vault_core::id::{DeviceId, PackId};
     use vault_core::ops::backup::BackupCounts;
+    use vault_core::ops::snapshots::testing::snapshot;
     use vault_core::progress::Severity;
     use vault_core::time::Timestamp;
 
@@ -402,18 +403,14 @@ mod tests {
     #[test]
     fn snapshots_has_these_fields() {
         let info = SnapshotInfo {
-            id: SNAPSHOT,
-            time: Timestamp::new(1_795_341_605, 0),
             committed: Timestamp::new(1_795_341_700, 0),
-            host: "laptop".to_owned(),
             paths: vec![PathBuf::from("/home/a")],
             tags: vec!["daily".to_owned()],
             device: DeviceId::new([0xcd; 16]),
-            domain: DomainId::new([0xcd; 16]),
-            partial: false,
             files: 1,
             bytes: 2,
             stored_bytes: 3,
+            ..snapshot(0xab, 1_795_341_605, "laptop")
         };
 
         assert_eq!(

@@ -102,28 +102,9 @@ impl fmt::Display for Group {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::id::{DeviceId, DomainId, SnapshotId};
-    use crate::time::Timestamp;
-
-    /// A complete snapshot of one path without tags.
-    pub(crate) fn snapshot(number: u8, seconds: i64, host: &str) -> SnapshotInfo {
-        SnapshotInfo {
-            id: SnapshotId::new([number; 32]),
-            time: Timestamp::new(seconds, 0),
-            committed: Timestamp::new(seconds, 0),
-            host: host.to_owned(),
-            paths: vec![PathBuf::from("/a")],
-            tags: Vec::new(),
-            device: DeviceId::new([0; 16]),
-            domain: DomainId::new([0; 16]),
-            partial: false,
-            files: 0,
-            bytes: 0,
-            stored_bytes: 0,
-        }
-    }
+    use crate::ops::snapshots::testing::snapshot;
 
     fn owned(words: &[&str]) -> Vec<String> {
         words.iter().copied().map(str::to_owned).collect()

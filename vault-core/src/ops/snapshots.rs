@@ -1,5 +1,8 @@
 //! `snapshots`: what can be restored; and how a snapshot is named by people.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

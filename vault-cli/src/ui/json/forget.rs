@@ -89,32 +89,16 @@ impl ForgetSnapshot {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use serde_json::json;
-    use vault_core::id::{DeviceId, DomainId, SnapshotId};
     use vault_core::ops::retention::{Period, Reason};
     use vault_core::ops::snapshots::SnapshotInfo;
-    use vault_core::time::Timestamp;
+    use vault_core::ops::snapshots::testing::snapshot;
 
     use super::*;
 
     #[test]
     fn forget_has_these_fields() {
-        let snapshot = SnapshotInfo {
-            id: SnapshotId::new([0xab; 32]),
-            time: Timestamp::new(0, 0),
-            committed: Timestamp::new(1_795_341_605, 0),
-            host: "h".to_owned(),
-            paths: vec![PathBuf::from("/a")],
-            tags: vec!["t".to_owned()],
-            device: DeviceId::new([0; 16]),
-            domain: DomainId::new([0; 16]),
-            partial: false,
-            files: 0,
-            bytes: 0,
-            stored_bytes: 0,
-        };
+        let snapshot = SnapshotInfo { tags: vec!["t".to_owned()], ..snapshot(0xab, 1_795_341_605, "h") };
         let reasons = vec![Reason::Last(1), Reason::Oldest(Period::Weekly)];
         let group = Group { host: Some("h".to_owned()), paths: Some(snapshot.paths.clone()), tags: None };
         let decided = GroupDecision { group, snapshots: vec![Decision { snapshot, reasons }] };

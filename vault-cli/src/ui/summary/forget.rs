@@ -59,33 +59,14 @@ fn row(decision: &Decision, zone: &TimeZone) -> [String; 6] {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use vault_core::id::{DeviceId, DomainId, SnapshotId};
     use vault_core::ops::groups::Group;
     use vault_core::ops::retention::{Period, Reason};
-    use vault_core::ops::snapshots::SnapshotInfo;
-    use vault_core::time::Timestamp;
+    use vault_core::ops::snapshots::testing::snapshot;
 
     use super::*;
 
     fn decision(number: u8, reasons: Vec<Reason>) -> Decision {
-        let time = Timestamp::new(1_795_341_605, 0);
-        let snapshot = SnapshotInfo {
-            id: SnapshotId::new([number; 32]),
-            time,
-            committed: time,
-            host: "h".to_owned(),
-            paths: vec![PathBuf::from("/a")],
-            tags: Vec::new(),
-            device: DeviceId::new([0; 16]),
-            domain: DomainId::new([0; 16]),
-            partial: false,
-            files: 0,
-            bytes: 0,
-            stored_bytes: 0,
-        };
-        Decision { snapshot, reasons }
+        Decision { snapshot: snapshot(number, 1_795_341_605, "h"), reasons }
     }
 
     #[test]

@@ -236,24 +236,11 @@ fn host_name(host: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::format::tree::{EntryKind, Metadata};
-    use crate::id::{ChunkHash, DeviceId, DomainId};
+    use crate::id::ChunkHash;
+    use crate::ops::snapshots::testing::snapshot;
 
     fn shown(id: u8, date: &str, host: &str, partial: bool) -> Arc<Shown> {
-        let id = SnapshotId::new([id; 32]);
-        let info = SnapshotInfo {
-            id,
-            time: Timestamp::new(0, 0),
-            committed: Timestamp::new(0, 0),
-            domain: DomainId::new([0; 16]),
-            host: host.to_owned(),
-            paths: Vec::new(),
-            tags: Vec::new(),
-            device: DeviceId::new([0; 16]),
-            partial,
-            files: 0,
-            bytes: 0,
-            stored_bytes: 0,
-        };
+        let info = SnapshotInfo { partial, ..snapshot(id, 0, host) };
         let root = Entry {
             name: Vec::new(),
             kind: EntryKind::Directory { subtree: ChunkHash::new([1; 32]) },
@@ -261,7 +248,7 @@ mod tests {
             link_group: None,
             changed_while_read: false,
         };
-        let view = View { snapshot: id, domain: DomainId::new([0; 16]) };
+        let view = View { snapshot: info.id, domain: info.domain };
         Arc::new(Shown { info, view, root, date: date.to_owned() })
     }
 
