@@ -5,14 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use vault_core::error::{Error, ErrorKind};
-use vault_core::id::SnapshotId;
-use vault_core::log::{self, Body, Device, DeviceKind, Refusal};
-use vault_core::ops::backup::backup;
+use vault_core::id::{SessionId, SnapshotId};
+use vault_core::log::{self, Annotate, Body, Device, DeviceKind, Refusal};
+use vault_core::ops::backup::{BackupOptions, backup};
 use vault_core::ops::forget::{Choice, ForgetOptions, ForgetSummary, forget};
 use vault_core::ops::groups::{Filter, GroupBy};
 use vault_core::ops::retention::{CivilHour, Rules};
 use vault_core::ops::snapshots::snapshots;
 use vault_core::ops::tag::{TagChange, tag};
+use vault_core::store::ObjectKey;
 use vault_core::time::{FixedClock, Timestamp};
 use vault_tests::{Machine, TestVault, TreeFixture};
 
@@ -166,6 +167,70 @@ fn tags_in_force_decide_not_those_of_the_commit() {
     vault.assert_clean();
 }
 
+/// Appends an annotation that does not open.
+fn damage_tags(vault: &TestVault, snapshot: SnapshotId) {
+    let epoch = vault.open().unwrap().state().epoch().unwrap();
+    let body = vec![0; 64];
+    vault.append(Body::Annotate(Annotate { snapshot, epoch, session: SessionId::new([1; 16]), body }));
+}
+
+#[test]
+fn a_damaged_annotation_is_reported_and_hides_no_snapshot() {
+    let vault = TestVault::new();
+    let tree = TreeFixture::new();
+    let options = BackupOptions { tags: vec!["silver".to_owned()], ..TestVault::options(&[&tree.path()]) };
+    let made = [(); 2].map(|()| vault.try_backup(&options).unwrap().snapshot);
+    damage_tags(&vault, made[0]);
+
+    let open = vault.open().unwrap();
+    let listed = snapshots(&open, &open.unlock(&vault.identity).unwrap()).unwrap();
+    let checked = vault.try_check().unwrap();
+
+    let tags: Vec<_> = listed.iter().map(|one| (one.id, &one.tags[..])).collect();
+    let silver = &["silver".to_owned()][..];
+    assert_eq!(tags, [(made[0], silver), (made[1], silver)]);
+    assert_eq!((checked.findings.len(), checked.snapshots), (1, 2), "a snapshot is whole without its tags");
+    assert_eq!(checked.findings[0].object, Some(ObjectKey::Statement(open.state().head().seq)));
+}
+
+#[test]
+fn tags_that_are_not_known_make_nothing_be_forgotten_until_they_are_set_anew() {
+    let mut vault = TestVault::new();
+    let tree = TreeFixture::new();
+    let made = [1, 2, 3].map(|day| backup_at(&mut vault, &tree.path(), (day, 0)));
+    damage_tags(&vault, made[0]);
+    let gold = || Rules { last: 1, tags: vec!["gold".to_owned()], ..Rules::default() };
+
+    let refused = try_forget(&vault, &by_rules(gold())).unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }), "{refused:?}");
+    assert_eq!(live(&vault), made);
+
+    {
+        let mut open = vault.open().unwrap();
+        let reader = open.unlock(&vault.identity).unwrap();
+        let change = TagChange { set: Some(vec!["gold".to_owned()]), ..TagChange::default() };
+        tag(&mut open, (&reader, &vault.device), &made[..1], &change, &vault.around()).unwrap();
+    }
+    try_forget(&vault, &by_rules(gold())).unwrap();
+
+    assert_eq!(live(&vault), [made[0], made[2]]);
+    vault.assert_clean();
+}
+
+#[test]
+fn what_does_not_go_by_tags_is_forgotten_whatever_became_of_them() {
+    let mut vault = TestVault::new();
+    let tree = TreeFixture::new();
+    let made = [1, 2, 3].map(|day| backup_at(&mut vault, &tree.path(), (day, 0)));
+    damage_tags(&vault, made[0]);
+    damage_tags(&vault, made[1]);
+
+    try_forget(&vault, &named(&made[..1])).unwrap();
+    try_forget(&vault, &by_rules(Rules { last: 1, ..Rules::default() })).unwrap();
+
+    assert_eq!(live(&vault), made[2..]);
+}
+
 /// Makes the vault's device append-only, as its owner could.
 fn make_append_only(vault: &TestVault) {
     let root = vault.identity.root();
@@ -177,7 +242,7 @@ fn make_append_only(vault: &TestVault) {
         log::certify_device(root, open.id(), (&device.signing_key, device.kind), &device.recipient);
     let payload = open.state().draft(vault.identity.user_id(), vault.clock.now(), Body::Members(members));
     let stored = log::sign(&payload, root).unwrap();
-    let key = vault_core::store::ObjectKey::Statement(payload.seq);
+    let key = ObjectKey::Statement(payload.seq);
     let _ = open.store().put_new(&key, &stored).unwrap();
     open = vault.open().unwrap();
     assert_eq!(open.state().next_seq(), payload.seq.next());

@@ -160,11 +160,15 @@ impl TestVault {
 
     /// Forgets snapshots, whatever they are.
     pub fn forget(&self, snapshots: &[SnapshotId]) {
-        let vault = self.open().unwrap();
         let mut snapshots = snapshots.to_vec();
         snapshots.sort_unstable();
+        self.append(Body::Forget(Forget { snapshots }));
+    }
+
+    /// Appends a statement of the device, whatever it says.
+    pub fn append(&self, body: Body) {
+        let vault = self.open().unwrap();
         let state = vault.state();
-        let body = Body::Forget(Forget { snapshots });
         let payload = state.draft(self.device.device_id(), self.clock.now(), body);
         let stored = log::sign(&payload, self.device.signing()).unwrap();
         state.verify(&stored).unwrap();

@@ -5,6 +5,7 @@
 //! snapshot is appended when everything it needs is in the store, and not if something that it relies on was condemned meanwhile.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -19,7 +20,7 @@ use crate::id::{ChunkHash, SnapshotId};
 use crate::keys::device::DeviceKeys;
 use crate::log::{self, Body, Commit};
 use crate::pipeline::dedup::Known;
-use crate::progress::{Amount, Phase};
+use crate::progress::{Amount, Notice, Phase, Severity};
 use crate::store::Store;
 use crate::vault::chunk_index::Place;
 use crate::vault::packer::{FullPack, Gatherer, Packer};
@@ -29,6 +30,7 @@ use crate::vault::{Reader, Vault};
 
 use super::Surroundings;
 use super::backup::job::{Holdings, begin_session};
+use super::snapshots::tags_as_far_as_known;
 
 /// How often a snapshot is copied anew for a vault from which others delete what it relies on.
 const ROUNDS_MAX: usize = 5;
@@ -75,7 +77,14 @@ pub fn copy(
         let missing = || Error::NoSuchSnapshot { wanted: id.to_hex() };
         let snapshot = from.state().snapshot_by_id(id).ok_or_else(missing)?;
         let mut body = from_reader.body(snapshot)?;
-        body.tags = from_reader.tags(snapshot)?;
+        let (tags, known) = tags_as_far_as_known(from_reader, snapshot, &body)?;
+        body.tags = tags;
+        if !known {
+            let message = "its newer tags are damaged: it is copied with those that it was made with";
+            let subject = id.short();
+            let severity = Severity::Note;
+            around.progress.notice(&Notice { severity, subject: Path::new(&subject), message });
+        }
         if let Some(there) = find_same(to, to_reader, &body)? {
             let nothing = Copied { from: *id, to: there, was_there: true, added_bytes: 0, stored_bytes: 0 };
             copied.push(nothing);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::keys::device::DeviceKeys;
-use crate::log::{self, Body, Forget, MAX_LISTED_IDS, State};
+use crate::log::{self, Body, Forget, MAX_LISTED_IDS, Snapshot, State};
 use crate::time::Timestamp;
 use crate::vault::{Reader, Vault};
 
@@ -155,8 +155,7 @@ impl Planner<'_> {
         let mut plan = ForgetSummary::default();
         for domain in domains {
             let of_domain = state.snapshots().iter().filter(|snapshot| snapshot.domain == domain);
-            let snapshots =
-                of_domain.map(|snapshot| info(self.reader, snapshot)).collect::<Result<_, Error>>()?;
+            let snapshots = of_domain.map(|snapshot| self.info(snapshot)).collect::<Result<_, Error>>()?;
             for (group, snapshots) in self.options.group_by.divide(snapshots) {
                 let (decisions, others) = self.decide(snapshots);
                 let forgets = decisions.iter().any(|decision| !decision.is_kept());
@@ -175,6 +174,20 @@ impl Planner<'_> {
         }
         plan.groups.sort_by(|one, other| one.group.cmp(&other.group));
         Ok(plan)
+    }
+
+    /// What is decided by. Tags that are not known for sure are no reason to forget anything.
+    fn info(&self, snapshot: &Snapshot) -> Result<SnapshotInfo, Error> {
+        let by_tags = match &self.options.choice {
+            Choice::Named(_) => false,
+            Choice::Rules(rules, filter) => {
+                self.options.group_by.tags || !rules.tags.is_empty() || !filter.tags.is_empty()
+            }
+        };
+        if by_tags {
+            self.reader.tags(snapshot)?;
+        }
+        info(self.reader, snapshot)
     }
 
     /// What is decided of the snapshots of one group, and those that are not chosen from.

@@ -28,7 +28,7 @@ pub struct SnapshotInfo {
     pub host: String,
     /// What was backed up.
     pub paths: Vec<PathBuf>,
-    /// Its tags in force.
+    /// Its tags in force; those of its commit where the annotation that should say them is damaged.
     pub tags: Vec<String>,
     /// The device that made it.
     pub device: DeviceId,
@@ -60,10 +60,7 @@ pub(crate) fn info_with(
     snapshot: &Snapshot,
     body: &CommitBody,
 ) -> Result<SnapshotInfo, Error> {
-    let tags = match &snapshot.annotation {
-        Some(_) => reader.tags(snapshot)?,
-        None => body.tags.clone(),
-    };
+    let tags = tags_as_far_as_known(reader, snapshot, body)?.0;
     Ok(SnapshotInfo {
         id: snapshot.id,
         time: body.begin,
@@ -78,6 +75,25 @@ pub(crate) fn info_with(
         bytes: body.counts.bytes,
         stored_bytes: body.counts.stored_bytes,
     })
+}
+
+/// The tags in force and `true`; those of the commit and `false` where the annotation that should say them is damaged.
+///
+/// An annotation that does not open must not hide a snapshot that is whole: `check` reports it, and new tags replace it. Whoever
+/// deletes by tags must know them all, and asks [`Reader::tags`].
+pub(super) fn tags_as_far_as_known(
+    reader: &Reader,
+    snapshot: &Snapshot,
+    body: &CommitBody,
+) -> Result<(Vec<String>, bool), Error> {
+    if snapshot.annotation.is_none() {
+        return Ok((body.tags.clone(), true));
+    }
+    match reader.tags(snapshot) {
+        Ok(tags) => Ok((tags, true)),
+        Err(Error::Damaged { .. }) => Ok((body.tags.clone(), false)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the device may change what a domain holds.

@@ -14,7 +14,7 @@ use crate::vault::session::seal_body;
 use crate::vault::{Reader, Vault};
 
 use super::Surroundings;
-use super::snapshots::check_right;
+use super::snapshots::{check_right, tags_as_far_as_known};
 
 /// How tags are changed: first all are set, then some added, then some removed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +52,8 @@ impl TagChange {
 }
 
 /// Changes the tags of some snapshots; those that have the right ones already are left alone.
+///
+/// Where the annotation in force is damaged, the commit's tags are changed, and take its place.
 pub fn tag(
     vault: &mut Vault,
     (reader, device): (&Reader, &DeviceKeys),
@@ -64,14 +66,14 @@ pub fn tag(
     }
     let mut tagged = Vec::new();
     for &snapshot in snapshots {
-        let in_force = reader.tags(live(vault.state(), &snapshot)?)?;
+        let (in_force, sound) = tags_of(reader, live(vault.state(), &snapshot)?)?;
         let tags = change.apply(in_force.clone());
-        let changed = tags != in_force;
+        let changed = !sound || tags != in_force;
         if changed {
             vault.append(&|state| {
                 // Whoever came first may have tagged it too: the change is made to what is in force then.
                 let snapshot = live(state, &snapshot)?;
-                let tags = change.apply(reader.tags(snapshot)?);
+                let tags = change.apply(tags_of(reader, snapshot)?.0);
                 let body = Body::Annotate(annotate(state, reader, (snapshot, tags), around)?);
                 let payload = state.draft(device.device_id(), around.clock.now(), body);
                 Ok(log::sign(&payload, device.signing())?)
@@ -80,6 +82,11 @@ pub fn tag(
         tagged.push(Tagged { snapshot, tags, changed });
     }
     Ok(tagged)
+}
+
+/// The tags of a snapshot, and whether they are known to be those in force.
+fn tags_of(reader: &Reader, snapshot: &Snapshot) -> Result<(Vec<String>, bool), Error> {
+    tags_as_far_as_known(reader, snapshot, &reader.body(snapshot)?)
 }
 
 fn live<'s>(state: &'s State, id: &SnapshotId) -> Result<&'s Snapshot, Error> {
