@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use vault_core::keys::identity::{AnyIdentity, parse_identity_file};
-use vault_core::keys::{Callbacks, ExposeSecret as _, SecretString};
+use vault_core::keys::identity::{AnyIdentity, AskPassphrase, parse_identity_file};
+use vault_core::keys::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::error::CliError;
@@ -106,39 +106,17 @@ impl KeyOptions {
         for path in self.identity_files() {
             let bytes = read_file(path)?;
             let name = human::path(path);
-            let callbacks = KeyCallbacks { given: self.clone(), question: format!("Passphrase of {name}") };
-            let of_file = parse_identity_file(&bytes, Some(&name), callbacks)
+            let (given, question) = (self.clone(), format!("Passphrase of {name}"));
+            let ask = AskPassphrase(move || match given.given_passphrase() {
+                Ok(Some(passphrase)) => Some(passphrase),
+                Ok(None) => ask(&question).ok(),
+                Err(_) => None,
+            });
+            let of_file = parse_identity_file(&bytes, Some(&name), ask)
                 .map_err(|source| CliError::Identity { path: path.clone(), source })?;
             identities.extend(of_file);
         }
         Ok(identities)
-    }
-}
-
-/// Answers for an encrypted ssh key.
-#[derive(Clone)]
-struct KeyCallbacks {
-    given: KeyOptions,
-    question: String,
-}
-
-impl Callbacks for KeyCallbacks {
-    fn display_message(&self, _: &str) {}
-
-    fn confirm(&self, _: &str, _: &str, _: Option<&str>) -> Option<bool> {
-        None
-    }
-
-    fn request_public_string(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn request_passphrase(&self, _: &str) -> Option<SecretString> {
-        match self.given.given_passphrase() {
-            Ok(Some(passphrase)) => Some(passphrase),
-            Ok(None) => ask(&self.question).ok(),
-            Err(_) => None,
-        }
     }
 }
 

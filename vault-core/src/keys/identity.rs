@@ -9,6 +9,7 @@ use age_core::format::{FileKey, Stanza};
 use age_core::secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
+use super::SecretString;
 use super::recipient::{AnyRecipient, RecipientError};
 use crate::crypto::age_pq::{self, PqIdentity};
 
@@ -121,6 +122,29 @@ impl fmt::Debug for AnyIdentity {
     }
 }
 
+/// Answers when the passphrase of an encrypted ssh key is needed, and nothing else.
+#[derive(Debug, Clone)]
+pub struct AskPassphrase<F>(pub F);
+
+impl<F> Callbacks for AskPassphrase<F>
+where
+    F: Fn() -> Option<SecretString> + Clone + Send + Sync + 'static,
+{
+    fn display_message(&self, _: &str) {}
+
+    fn confirm(&self, _: &str, _: &str, _: Option<&str>) -> Option<bool> {
+        None
+    }
+
+    fn request_public_string(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn request_passphrase(&self, _: &str) -> Option<SecretString> {
+        (self.0)()
+    }
+}
+
 /// Reads a file of identities: lines of native ones, with `#` before comments, or one OpenSSH private key.
 ///
 /// `name` is what `callbacks` tells the user when an encrypted ssh key's passphrase is needed; that happens on opening, not here.
@@ -172,7 +196,6 @@ mod tests {
 
     use super::*;
     use crate::crypto::random::FixedRandom;
-    use crate::keys::SecretString;
     use crate::keys::age_file::{self, OpenError, Unlock};
 
     /// Made by ssh-keygen for these tests, and used for nothing else.
@@ -180,22 +203,6 @@ mod tests {
     /// The same, protected by the passphrase "test".
     const LOCKED_SSH: &str = include_str!("testdata/ssh_ed25519_locked");
     const RSA_SSH: &str = include_str!("testdata/ssh_rsa");
-
-    #[derive(Clone)]
-    struct Typed(&'static str);
-
-    impl Callbacks for Typed {
-        fn display_message(&self, _: &str) {}
-        fn confirm(&self, _: &str, _: &str, _: Option<&str>) -> Option<bool> {
-            None
-        }
-        fn request_public_string(&self, _: &str) -> Option<String> {
-            None
-        }
-        fn request_passphrase(&self, _: &str) -> Option<SecretString> {
-            Some(SecretString::from(self.0.to_owned()))
-        }
-    }
 
     fn parse(text: &str) -> Result<Vec<AnyIdentity>, IdentityError> {
         parse_identity_file(text.as_bytes(), None, NoCallbacks)
@@ -243,9 +250,12 @@ mod tests {
 
     #[test]
     fn a_locked_ssh_key_asks_for_its_passphrase() {
-        let with = |callbacks| parse_identity_file(LOCKED_SSH.as_bytes(), Some("id"), callbacks).unwrap();
-        let sealed = age_file::seal(&[with(Typed("")).remove(0).to_recipient()], b"keys").unwrap();
-        let open = |typed| age_file::open(&sealed, Unlock::Identities(&with(Typed(typed))));
+        let with = |typed: &'static str| {
+            let ask = AskPassphrase(move || Some(SecretString::from(typed.to_owned())));
+            parse_identity_file(LOCKED_SSH.as_bytes(), Some("id"), ask).unwrap()
+        };
+        let sealed = age_file::seal(&[with("").remove(0).to_recipient()], b"keys").unwrap();
+        let open = |typed| age_file::open(&sealed, Unlock::Identities(&with(typed)));
 
         assert_eq!(open("test").unwrap().as_slice(), b"keys");
         assert!(matches!(open("wrong"), Err(OpenError::IdentityLocked)));
