@@ -69,6 +69,8 @@ impl Choice {
 
 fn patterns(patterns: &[String], origin: &Path) -> Result<Gitignore, Error> {
     let mut builder = GitignoreBuilder::new(origin);
+    // A bracket that is not closed is a typing mistake: as itself it would match next to nothing.
+    builder.allow_unclosed_class(false);
     for pattern in patterns {
         let anchored = below_root(pattern, origin);
         builder

@@ -137,6 +137,8 @@ impl Rules {
     /// The rules of a backup whose root is `root`.
     pub fn new(omit: &Omissions, root: &Path) -> Result<Self, Error> {
         let mut builder = GitignoreBuilder::new(root);
+        // A bracket that is not closed is a typing mistake: as itself it would match next to nothing.
+        builder.allow_unclosed_class(false);
         for pattern in &omit.patterns {
             let anchored = below_root(pattern, root);
             builder
