@@ -368,7 +368,8 @@ impl CliError {
             }
             Self::KeyFile(KeyFileError::Read { source, .. } | KeyFileError::Write { source, .. }) => {
                 match of_io(source) {
-                    Exit::Failed => Exit::Keys,
+                    // Whatever became of the file, it is a key that is lacking.
+                    Exit::Failed | Exit::NotFound => Exit::Keys,
                     exit => exit,
                 }
             }
@@ -419,6 +420,7 @@ fn of_io(error: &io::Error) -> Exit {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full.into(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission.into(),
+        io::ErrorKind::NotFound => ErrorKind::NotFound.into(),
         _ => Exit::Failed,
     }
 }

@@ -422,6 +422,7 @@ impl Error {
             Self::Local { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
                 _ => ErrorKind::Failed,
             },
             Self::Interrupted => ErrorKind::Interrupted,

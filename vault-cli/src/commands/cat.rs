@@ -94,6 +94,8 @@ fn to_file(
         return Err(CliError::FileExists { path: path.to_owned() });
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Where the directory is missing that is said of it, not of the temporary file.
+    directory.metadata().map_err(failed)?;
     let mut file = tempfile::Builder::new().prefix(".vault-").tempfile_in(directory).map_err(failed)?;
     let display = Display::new(context.ui);
     let summary = copy(context, source, &display, file.as_file_mut()).map_err(|error| error.or(failed))?;

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use jiff::tz::TimeZone;
 use vault_core::error::Error;
 use vault_core::keys::identity_file::UserIdentity;
-use vault_core::keys::key_file::write_private;
+use vault_core::keys::key_file::{KeyFileError, write_private};
 use vault_core::keys::kit::{Kit, KitIdentity};
 use vault_core::ops::list::{ListOptions, list};
 use vault_core::ops::snapshots::snapshots;
@@ -118,10 +118,10 @@ fn make(args: &KitArgs, context: &Context) -> Result<Exit, CliError> {
     };
     let drawn = |result: Result<_, _>| result.map_err(|_| CliError::KitTooLong);
     if let Some(path) = &args.output {
-        write_private(path, drawn(sheets::text(&sheet, false))?.as_bytes())?;
+        write_sheet(path, &drawn(sheets::text(&sheet, false))?)?;
     }
     if let Some(path) = &args.html {
-        write_private(path, drawn(sheets::html(&sheet))?.as_bytes())?;
+        write_sheet(path, &drawn(sheets::html(&sheet))?)?;
     }
     let printed = args.output.is_none() && args.html.is_none();
     let document =
@@ -139,6 +139,15 @@ fn make(args: &KitArgs, context: &Context) -> Result<Exit, CliError> {
         context.ui.warn("the kit is of use only with the key that your identity is sealed to: keep a copy of that, or use --plain");
     }
     Ok(Exit::Done)
+}
+
+/// Writes a kit where the user wants it: what is wrong with that place is no fault of a key.
+fn write_sheet(path: &Path, text: &str) -> Result<(), CliError> {
+    write_private(path, text.as_bytes()).map_err(|error| match error {
+        KeyFileError::Write { path, source } => CliError::WriteFile { path, source },
+        KeyFileError::Exists { path } => CliError::FileExists { path },
+        error => error.into(),
+    })
 }
 
 /// The identity of this machine, or else the only one in the vault.

@@ -66,6 +66,8 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), KeyFileError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    // Where the directory is missing that is said of it, not of the temporary file.
+    std::fs::metadata(directory).map_err(failed)?;
     let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(directory).map_err(failed)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     file.write_all(contents).map_err(failed)?;
