@@ -16,7 +16,7 @@ use vault_core::ops::restore::{Delete, Overwrite, RestoreOptions, RestoreSummary
 use vault_tests::change::{Change, change};
 use vault_tests::fixture::set_mtime;
 use vault_tests::scan::{Facts, Kind};
-use vault_tests::{TestVault, Tree};
+use vault_tests::{TestVault, Tree, proptest_config};
 
 /// Pairs of trees tried where `PROPTEST_CASES` says nothing else.
 const CASES: u32 = 24;
@@ -257,13 +257,7 @@ fn before() -> impl Strategy<Value = Before> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES),
-        max_shrink_iters: 200,
-        // A failure is kept as a test of its own, not in a file beside this one.
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(proptest_config(CASES))]
 
     #[test]
     fn a_restore_into_anything_comes_out_as_the_model_says(source in vec(change(), 0..20), before in before()) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use vault_core::time::{Clock, Timestamp};
 use vault_tests::change::{Change, change};
-use vault_tests::{TestVault, Tree, noise, wait_for_next_tick};
+use vault_tests::{TestVault, Tree, noise, proptest_config, wait_for_next_tick};
 
 /// Histories tried where `PROPTEST_CASES` says nothing else: enough to find a fault in an hour of pushes, in seconds each.
 const CASES: u32 = 32;
@@ -60,13 +60,7 @@ fn assert_history_comes_back(history: &[Vec<Change>], time: Time) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES),
-        max_shrink_iters: 200,
-        // A failure is kept as a test of its own, not in a file beside this one.
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(proptest_config(CASES))]
 
     #[test]
     fn every_snapshot_restores_to_what_the_tree_was(

@@ -16,8 +16,11 @@ use crate::fixture::{noise, set_mtime};
 
 /// Something that is done to a tree. Where a path has no entry of the kind that a change needs, it does nothing.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the fields are what their names say")]
-pub enum Change {
+pub struct Change(Move);
+
+/// The fields are what their names say.
+#[derive(Debug, Clone)]
+enum Move {
     /// Writes a file.
     Create { path: PathBuf, seed: u64, length: usize },
     /// Writes into a file.
@@ -47,14 +50,16 @@ pub enum Change {
 impl Change {
     /// Does it. Errors that only say that the tree is not such that it can be done are none.
     pub fn apply(&self, root: &Path) {
-        match self.try_apply(root) {
+        match self.0.apply(root) {
             Ok(()) => {}
             Err(error) if is_impossible(&error) => {}
             Err(error) => panic!("{self:?}: {error}"),
         }
     }
+}
 
-    fn try_apply(&self, root: &Path) -> io::Result<()> {
+impl Move {
+    fn apply(&self, root: &Path) -> io::Result<()> {
         match self {
             Self::Create { path, seed, length } => fs::write(root.join(path), noise(*seed, *length)),
             Self::Overwrite { path, seed, offset, length } => {
@@ -130,19 +135,20 @@ pub fn change() -> impl Strategy<Value = Change> {
     // A few seeds, so that equal contents come up again and again.
     let seed = || 0..6_u64;
     prop_oneof![
-        6 => (path(), seed(), length()).prop_map(|(path, seed, length)| Change::Create { path, seed, length }),
+        6 => (path(), seed(), length()).prop_map(|(path, seed, length)| Move::Create { path, seed, length }),
         3 => (path(), seed(), 0..100_000_u64, length())
-            .prop_map(|(path, seed, offset, length)| Change::Overwrite { path, seed, offset, length }),
-        2 => (path(), seed(), length()).prop_map(|(path, seed, length)| Change::Append { path, seed, length }),
-        1 => (path(), 0..100_000_u64).prop_map(|(path, length)| Change::Truncate { path, length }),
-        2 => path().prop_map(|path| Change::Delete { path }),
-        3 => (path(), path()).prop_map(|(from, to)| Change::Rename { from, to }),
-        1 => (path(), 0..0o7777_u32).prop_map(|(path, mode)| Change::Chmod { path, mode }),
+            .prop_map(|(path, seed, offset, length)| Move::Overwrite { path, seed, offset, length }),
+        2 => (path(), seed(), length()).prop_map(|(path, seed, length)| Move::Append { path, seed, length }),
+        1 => (path(), 0..100_000_u64).prop_map(|(path, length)| Move::Truncate { path, length }),
+        2 => path().prop_map(|path| Move::Delete { path }),
+        3 => (path(), path()).prop_map(|(from, to)| Move::Rename { from, to }),
+        1 => (path(), 0..0o7777_u32).prop_map(|(path, mode)| Move::Chmod { path, mode }),
         1 => (path(), -4_000_000_000..4_000_000_000_i64, 0..1_000_000_000_i64)
-            .prop_map(|(path, seconds, nanos)| Change::Touch { path, seconds: seconds / 2, nanos }),
-        5 => path().prop_map(|path| Change::MakeDirectory { path }),
-        1 => (path(), path()).prop_map(|(path, target)| Change::Symlink { path, target }),
-        2 => (path(), path()).prop_map(|(from, to)| Change::HardLink { from, to }),
-        1 => (path(), 0..10_000_000_u64).prop_map(|(path, length)| Change::MakeSparse { path, length }),
+            .prop_map(|(path, seconds, nanos)| Move::Touch { path, seconds: seconds / 2, nanos }),
+        5 => path().prop_map(|path| Move::MakeDirectory { path }),
+        1 => (path(), path()).prop_map(|(path, target)| Move::Symlink { path, target }),
+        2 => (path(), path()).prop_map(|(from, to)| Move::HardLink { from, to }),
+        1 => (path(), 0..10_000_000_u64).prop_map(|(path, length)| Move::MakeSparse { path, length }),
     ]
+    .prop_map(Change)
 }

@@ -13,17 +13,31 @@ pub mod change;
 pub mod damage;
 pub mod fixture;
 pub mod mounted;
+pub mod restoring;
 pub mod scan;
 pub mod schedule;
 pub mod vault;
 
 use std::path::PathBuf;
 
+use proptest::test_runner::Config as ProptestConfig;
+
 pub use binary::Machine;
 pub use damage::{Action, Target};
 pub use fixture::{TreeFixture, noise, wait_for_next_tick};
 pub use scan::{Tree, assert_same_tree};
 pub use vault::TestVault;
+
+/// How property tests of whole vaults are run: so many cases, unless `PROPTEST_CASES` says another number.
+pub fn proptest_config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases),
+        max_shrink_iters: 200,
+        // A failure is kept as a test of its own, not in a file beside this one.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
 
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
