@@ -92,7 +92,7 @@ mod tests {
             [
                 "error: cannot back up \"/a b\"",
                 "  caused by: no such file",
-                "  next: look at it: `ls -ld '/a b'`"
+                "  next: '/a b' does not exist; see what is beside it: `ls -a /`"
             ]
         );
     }
