@@ -3,7 +3,7 @@
 //! What is written over what is there stands in `restore`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vault_core::error::{Error, ErrorKind};
 use vault_core::ops::restore::{Delete, Destination, Overwrite, RestoreOptions};
