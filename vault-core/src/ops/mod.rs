@@ -9,6 +9,7 @@ pub mod browse;
 pub mod cat;
 pub mod check;
 pub mod compact;
+mod contribution;
 pub mod copy;
 pub mod diff;
 pub mod enroll;

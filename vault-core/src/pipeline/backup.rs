@@ -21,6 +21,7 @@ use super::large::Group;
 use super::piped::{self, Stream};
 use super::read::FileTask;
 use super::select::Rules;
+use super::sink::{self, Sink};
 use super::walk::WalkQueue;
 
 /// Directory listing waits on the kernel more than on the processor: two walkers keep it busy, more only fight over the queue.
@@ -99,31 +100,8 @@ impl<'a> Engine<'a> {
     /// Runs the whole backup of `source`; afterwards every chunk of it is in the store and in an
     /// index object of each destination that has not failed.
     pub fn run(&self, source: Source, checkpoints: &Checkpoints<'_>) -> Result<(), Error> {
-        // With several destinations each waits less ahead: packs are what takes memory.
-        let several = self.destinations.len() > 1;
-        let (waiting_packs, uploaders) = if several { (0, 1) } else { (1, 2) };
-        thread::scope(|scope| {
-            let mut packers = Vec::new();
-            for destination in self.destinations {
-                let (full_packs, packs) = bounded(waiting_packs);
-                for _ in 0..uploaders {
-                    let packs = packs.clone();
-                    scope.spawn(move || destination.upload(&packs, &self.around));
-                }
-                packers.push(Packer::new(destination.parts.session, self.around.random, full_packs));
-            }
-            self.work(source, &packers, checkpoints);
-            for (destination, packer) in self.destinations.iter().zip(&packers) {
-                if !destination.failed() {
-                    packer.finish().map_or_else(|error| destination.fail(error), drop);
-                }
-            }
-            // The uploaders end when the packers, who feed them, are gone; the scope waits for them.
-            drop(packers);
-        });
-        for destination in self.destinations.iter().filter(|destination| !destination.failed()) {
-            destination.write_indexes(&self.around).unwrap_or_else(|error| destination.fail(error));
-        }
+        let sinks: Vec<&Sink<'_>> = self.destinations.iter().map(|destination| &destination.sink).collect();
+        sink::fill(&sinks, |packers| self.work(source, packers, checkpoints));
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(Ok(()), Err)
     }

@@ -83,7 +83,7 @@ impl Checkpoints<'_> {
         }
         *last = found;
         hand.settle(to)?;
-        (self.keep)(Checkpoint { to, root, counts: destination.counts.summary(), remember })
+        (self.keep)(Checkpoint { to, root, counts: destination.summary(), remember })
     }
 }
 

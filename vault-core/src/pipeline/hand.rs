@@ -47,7 +47,7 @@ pub struct Hand<'e> {
 impl<'e> Hand<'e> {
     /// The hand of the thread with this number.
     pub fn new(engine: &'e Engine<'e>, number: usize, packers: &'e [Packer<'e>]) -> Result<Self, Error> {
-        let level = engine.destinations.first().map_or_else(Default::default, |first| first.parts.level);
+        let level = engine.destinations.first().map_or_else(Default::default, |first| first.sink.level());
         Ok(Self { engine, buffer: Vec::new(), number, packers, compressor: Compressor::new(level)? })
     }
 
@@ -93,24 +93,20 @@ impl<'e> Hand<'e> {
     /// Stores a chunk unless the destination's vault has it, and returns its hash.
     pub fn store_chunk(&mut self, to: usize, kind: SegmentKind, chunk: &[u8]) -> Result<ChunkHash, Error> {
         let h = chunk_hash(chunk);
-        self.destination(to).store_chunk(
-            self.number,
-            (kind, &h, chunk),
-            &mut self.compressor,
-            &self.packers[to],
-        )?;
+        let sink = &self.destination(to).sink;
+        sink.store_chunk(self.number, (kind, &h, chunk), &mut self.compressor, &self.packers[to])?;
         Ok(h)
     }
 
     /// Seals what this thread has gathered.
     pub fn flush(&mut self) {
         self.each(self.going(), |hand, to, destination| {
-            destination.flush(hand.number, &mut hand.compressor, &hand.packers[to])
+            destination.sink.flush(hand.number, &mut hand.compressor, &hand.packers[to])
         });
     }
 
     /// Seals what all threads have gathered for one destination, and waits until it is in the store and in an index object.
     pub fn settle(&mut self, to: usize) -> Result<(), Error> {
-        self.destination(to).settle(&mut self.compressor, &self.packers[to], &self.engine.around)
+        self.destination(to).sink.settle(&mut self.compressor, &self.packers[to])
     }
 }

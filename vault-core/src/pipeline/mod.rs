@@ -25,6 +25,15 @@
 //!  who finishes last    a file: attributes, its name, further names; a directory: attributes, and so on upwards             [3]
 //! ```
 //!
+//! # Copy
+//!
+//! ```text
+//!  walker (1)           tree nodes, depth first: stores those that lack, collects a batch of chunks, sorts them by place      [1]
+//!     │ segments, at most 16 wait
+//!  copiers (cores)      fetch, open, decompress, verify each chunk that lacks                                                 [2]
+//!     │ new chunks      from here on as a backup: gatherers, packer, uploaders
+//! ```
+//!
 //! # Rules
 //!
 //! Every queue is bounded, and a thread that waits for room holds nothing that another needs. Memory is bounded by the queues,
@@ -47,8 +56,10 @@ pub mod read;
 pub mod restore;
 pub mod scan;
 pub mod select;
+pub mod sink;
 pub mod stream;
 pub mod target;
+pub mod transfer;
 pub mod walk;
 
 /// A name as the file system has it.

@@ -4,9 +4,7 @@
 //! wrong with the source ends everything.
 
 mod caches;
-pub(in crate::ops) mod job;
-mod marker;
-mod nowhere;
+mod job;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +18,7 @@ use crate::error::Error;
 use crate::format::tree::Entry;
 use crate::id::SnapshotId;
 use crate::keys::device::DeviceKeys;
-use crate::pipeline::backup::{DESTINATIONS_MAX, Engine, Source, threads};
+use crate::pipeline::backup::{DESTINATIONS_MAX, Engine, Source};
 use crate::pipeline::checkpoint::{Checkpoint, Checkpoints};
 pub use crate::pipeline::destination::BackupCounts;
 use crate::pipeline::destination::Destination;
@@ -37,10 +35,8 @@ use crate::vault::Vault;
 use crate::vault::stat_cache::StatCacheWriter;
 
 use super::Surroundings;
+use super::contribution::ROUNDS_MAX;
 use job::{Ended, Job};
-
-/// How often a backup begins anew for a vault from which others delete what it relies on.
-const ROUNDS_MAX: usize = 5;
 
 /// What to back up, and how.
 #[derive(Debug, Clone, Default)]
@@ -217,10 +213,11 @@ impl Run<'_> {
         remember: &[StatCacheWriter],
         stream: Option<Stream>,
     ) -> Result<Vec<Read>, Error> {
-        let parts =
-            jobs.iter().zip(remember).map(|((_, job), remember)| job.parts(self.options.level, remember));
-        let destinations: Vec<Destination<'_>> =
-            parts.map(|parts| Destination::new(parts, threads())).collect();
+        let destinations = jobs
+            .iter()
+            .zip(remember)
+            .map(|((_, job), remember)| job.destination(self.options.level, remember, self.around));
+        let destinations: Vec<Destination<'_>> = destinations.collect();
         let keep = |checkpoint: Checkpoint| jobs[checkpoint.to].1.keep(checkpoint, self);
         let engine = Engine::new(&destinations, self.rules, *self.around);
         if let Some(stream) = stream {
@@ -231,9 +228,9 @@ impl Run<'_> {
             let root = Source::Tree(self.root()?);
             self.telling_total(jobs, || engine.run(root, &Checkpoints { every, keep: &keep }))?;
         }
-        let read = |destination: &Destination<'_>| match destination.take_failure() {
+        let read = |destination: &Destination<'_>| match destination.sink.take_failure() {
             Some(error) => Err(error),
-            None => Ok((destination.root.get().cloned(), destination.counts.summary())),
+            None => Ok((destination.root.get().cloned(), destination.summary())),
         };
         Ok(destinations.iter().map(read).collect())
     }
