@@ -1,10 +1,12 @@
 //! Copying between vaults: what arrives is what was there, once.
 
+use std::sync::Arc;
+
 use vault_core::error::Error;
 use vault_core::id::SnapshotId;
 use vault_core::ops::copy::{Copied, CopyOptions, copy};
 use vault_core::store::DirectoryStore;
-use vault_core::store::fault::{Fault, FaultyStore};
+use vault_core::store::fault::{Fault, FaultyStore, Operation};
 use vault_core::vault::Vault;
 use vault_tests::{TestVault, TreeFixture, assert_same_tree, noise};
 
@@ -20,9 +22,15 @@ fn source() -> TreeFixture {
 
 /// Two vaults and a device that both know; the second cuts in other places.
 fn vaults() -> (TestVault, TestVault) {
-    let (from, mut to) = (TestVault::new(), TestVault::with_small_chunks());
-    to.adopt(&from);
+    let from = TestVault::new();
+    let to = adopting(&from);
     (from, to)
+}
+
+fn adopting(from: &TestVault) -> TestVault {
+    let mut to = TestVault::with_small_chunks();
+    to.adopt(from);
+    to
 }
 
 fn copy_into(
@@ -77,6 +85,54 @@ fn a_file_with_a_list_of_chunks_of_its_own_is_copied_whole() {
 
     to.assert_clean();
     assert_same_tree(&tree.path(), to.restore(copied[0].to).path());
+}
+
+/// The numbers of the operations that store an object.
+fn puts(operations: &[Operation]) -> Vec<usize> {
+    let is_put = |operation: &Operation| matches!(operation, Operation::Put(..));
+    operations.iter().enumerate().filter(|(_, operation)| is_put(operation)).map(|(nth, _)| nth).collect()
+}
+
+#[test]
+fn what_an_interrupted_copy_has_stored_is_not_stored_again() {
+    let (from, tree) = (TestVault::new(), TreeFixture::new());
+    // More than one pack.
+    tree.file("large", noise(1, 36 << 20)).file("dir/small", "small");
+    let first = from.backup(&tree.path()).snapshot;
+    tree.file("dir/new", noise(2, 500_000));
+    let snapshots = [first, from.backup(&tree.path()).snapshot];
+    let through = |to: &TestVault, fault: Option<usize>| {
+        let store = Arc::new(FaultyStore::new(DirectoryStore::open(&to.root()).unwrap()));
+        if let Some(nth) = fault {
+            store.set_fault(nth, Fault::Stop);
+        }
+        let outcome = to
+            .open_through(Box::new(Arc::clone(&store)))
+            .and_then(|mut opened| copy_into((&from, to), &mut opened, &snapshots));
+        (outcome, store.operations())
+    };
+    let whole = adopting(&from);
+    let (done, operations) = through(&whole, None);
+    let added = |copied: &[Copied]| copied.iter().map(|one| one.added_bytes).sum::<u64>();
+    let (whole_bytes, whole_chunks) = (added(&done.unwrap()), whole.assert_clean().chunks);
+    let mut spared = Vec::new();
+
+    let [_, second_pack, .., index, statement] = puts(&operations)[..] else { panic!("{operations:?}") };
+    for nth in [second_pack, index, statement] {
+        let to = adopting(&from);
+        assert!(through(&to, Some(nth)).0.is_err(), "at {nth}");
+        assert!(to.assert_clean().orphans > 0);
+        let rest = copy_into((&from, &to), &mut to.open().unwrap(), &snapshots).unwrap();
+
+        // Each chunk is there once, whoever stored it.
+        let found = to.assert_clean();
+        assert_eq!((found.chunks, found.orphans), (whole_chunks, 0), "at {nth}");
+        assert_same_tree(&tree.path(), to.restore(rest[1].to).path());
+        spared.push(whole_bytes - added(&rest));
+    }
+
+    assert!((20 << 20..36 << 20).contains(&spared[0]), "{spared:?}");
+    assert_eq!(spared[1..], [whole_bytes; 2]);
 }
 
 #[test]

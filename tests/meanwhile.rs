@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use vault_core::error::Error;
-use vault_core::id::PackId;
+use vault_core::id::{PackId, SnapshotId};
 use vault_core::log::{Body, Condemn, Forget, sign};
 use vault_core::ops::Surroundings;
 use vault_core::ops::backup::{
     BackupOptions, BackupSummary, Stream, backup, backup_stream_to_all, backup_to_all,
 };
 use vault_core::ops::check::{CheckOptions, check};
+use vault_core::ops::copy::{Copied, CopyOptions, copy};
 use vault_core::progress::{Amount, Notice, Phase, Progress};
 use vault_core::store::fault::{Fault, FaultyStore};
 use vault_core::store::{DirectoryStore, ObjectKey, ObjectKind, Put};
@@ -261,6 +262,39 @@ fn one_reading_of_the_source_fills_several_vaults() {
         tree.file("large", noise(7_778, 6 << 20));
         one.backup(&tree.path());
     }
+}
+
+#[test]
+fn what_is_condemned_while_a_copy_runs_is_stored_anew_before_its_snapshot() {
+    for after in [1, 300, 620] {
+        let (from, mut to, tree) = (TestVault::new(), TestVault::new(), source());
+        to.adopt(&from);
+        let first = from.backup(&tree.path()).snapshot;
+        tree.file("0/new", noise(1, 5_000));
+        let second = from.backup(&tree.path()).snapshot;
+        let meanwhile = Meanwhile::after(after, || condemn_everything(&to));
+        // The first one is there when the second is begun.
+        copy_all(&from, &to, &[first], &from.around());
+
+        let copied = copy_all(&from, &to, &[first, second], &around(&from, &meanwhile));
+
+        assert!(meanwhile.has_happened(), "after {after}");
+        assert!(copied[0].was_there && !copied[1].was_there);
+        to.assert_clean();
+        assert_same_tree(&tree.path(), to.restore(copied[1].to).path());
+    }
+}
+
+fn copy_all(
+    from: &TestVault,
+    to: &TestVault,
+    snapshots: &[SnapshotId],
+    around: &Surroundings<'_>,
+) -> Vec<Copied> {
+    let (vault, mut opened) = (from.open().unwrap(), to.open().unwrap());
+    let (reader, to_reader) = (vault.unlock(&from.identity).unwrap(), opened.unlock(&to.identity).unwrap());
+    let options = CopyOptions { snapshots: snapshots.to_vec(), ..CopyOptions::default() };
+    copy((&vault, &reader), (&mut opened, &to_reader), &from.device, &options, around).unwrap()
 }
 
 #[test]

@@ -238,3 +238,129 @@ impl<'a> Sink<'a> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::crypto::hash::chunk_hash;
+    use crate::crypto::random::FixedRandom;
+    use crate::crypto::secret::Secret;
+    use crate::id::{DeviceId, DomainId, Epoch, SessionId, VaultId};
+    use crate::keys::envelope::{DomainKeys, MemberEpoch, MemberKeys, SessionPlace};
+    use crate::progress::Silent;
+    use crate::store::fault::{Fault, FaultyStore};
+    use crate::store::{DirectoryStore, ObjectKind};
+    use crate::surroundings::Stop;
+    use crate::time::{FixedClock, Timestamp};
+    use crate::vault::chunk_index::ChunkIndex;
+
+    static NOON: FixedClock = FixedClock(Timestamp::new(43_200, 0));
+
+    /// A store, and what else a sink needs.
+    struct Bench {
+        _directory: tempfile::TempDir,
+        store: FaultyStore<DirectoryStore>,
+        session: Session,
+        known: Known,
+        random: FixedRandom,
+        stop: Stop,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (directory, random) = (tempfile::tempdir().unwrap(), FixedRandom::new(1));
+            let (vault, domain) = (VaultId::new([1; 32]), DomainId::new([2; 16]));
+            let member = MemberKeys {
+                current: MemberEpoch::generate(Epoch(1), &random).unwrap(),
+                dedup_root: Secret::generate(&random).unwrap(),
+                earlier: Vec::new(),
+            };
+            let writer = DomainKeys::from_member(&member, &vault, domain);
+            let place = SessionPlace { vault, epoch: Epoch(1), session: SessionId::new([3; 16]) };
+            let recipient = member.current.identity.to_recipient().into();
+            let session = Session::begin(place, DeviceId::new([4; 16]), writer, &recipient, &random).unwrap();
+            let index = ChunkIndex::open(&directory.path().join("index"), &BTreeSet::new()).unwrap();
+            let store = DirectoryStore::create(&directory.path().join("vault"), vault).unwrap();
+            let store = FaultyStore::new(store.publish().unwrap());
+            let known = Known::new(index);
+            Self { _directory: directory, store, session, known, random, stop: Stop::new() }
+        }
+
+        fn sink(&self) -> Sink<'_> {
+            let (random, stop) = (&self.random, &self.stop);
+            let around = Surroundings { clock: &NOON, random, progress: &Silent, stop };
+            let (session, store, known) = (&self.session, &self.store, &self.known);
+            Sink::new(SinkParts { session, store, known, level: Level::default(), around }, 1)
+        }
+
+        fn count(&self, kind: ObjectKind) -> usize {
+            let mut count = 0;
+            let mut each = |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            };
+            self.store.inner().list(kind, &mut each).unwrap();
+            count
+        }
+    }
+
+    /// Stores four packs of four chunks.
+    fn store_packs(sink: &Sink<'_>) {
+        fill(&[sink], |packers| {
+            let mut compressor = Compressor::new(sink.level()).unwrap();
+            for number in 0..16_u8 {
+                let (chunk, packer) = ([number; 100], &packers[0]);
+                let part = (SegmentKind::Data, &chunk_hash(&chunk), &chunk[..]);
+                sink.store_chunk(0, part, &mut compressor, packer).unwrap();
+                if number % 4 == 3 {
+                    sink.flush(0, &mut compressor, packer).unwrap();
+                    // Nobody takes a pack from a packer whose sink has failed: that is no error of the test.
+                    let _ = packer.finish();
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_it_was_filled_with_is_stored_and_indexed() {
+        let bench = Bench::new();
+        let sink = bench.sink();
+
+        store_packs(&sink);
+
+        assert!(sink.take_failure().is_none());
+        assert_eq!((bench.count(ObjectKind::Pack), bench.count(ObjectKind::Index)), (4, 1));
+        assert_eq!((bench.session.unindexed_chunks(), bench.known.packs().len()), (0, 4));
+        assert_eq!(sink.added_bytes(), 1_600);
+        assert!(sink.holds(&chunk_hash(&[7; 100])).unwrap() && !sink.holds(&chunk_hash(b"other")).unwrap());
+    }
+
+    #[test]
+    fn chunks_that_wait_for_an_index_object_are_bounded() {
+        let bench = Bench::new();
+        let sink = Sink { unindexed_max: 3, ..bench.sink() };
+
+        store_packs(&sink);
+
+        // Two uploaders have at most two packs between storing one and looking.
+        assert!(sink.take_failure().is_none());
+        assert!(bench.count(ObjectKind::Index) >= 2);
+        assert_eq!((bench.session.unindexed_chunks(), bench.known.packs().len()), (0, 4));
+    }
+
+    #[test]
+    fn a_sink_that_fails_says_why_and_names_nothing() {
+        let bench = Bench::new();
+        bench.store.set_fault(2, Fault::Stop);
+        let sink = bench.sink();
+
+        store_packs(&sink);
+
+        assert!(matches!(sink.take_failure(), Some(Error::Store(_))));
+        assert!(sink.failed() && bench.session.indexes_to_name().is_empty());
+        assert_eq!(bench.count(ObjectKind::Index), 0);
+    }
+}
