@@ -1,4 +1,4 @@
-//! How a backup's and a restore's work is spread over threads.
+//! How the work of a backup, a copy and a restore is spread over threads.
 //!
 //! # Backup
 //!
