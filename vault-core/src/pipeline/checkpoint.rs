@@ -75,6 +75,8 @@ impl Checkpoints<'_> {
         let destination = hand.destination(to);
         // First, so that it names nothing that the snapshot does not need: what is finished meanwhile is read again after a kill.
         let remember = destination.parts.remember.fork()?;
+        // So does what is counted, but for what is stored: that goes on until the end.
+        let looked_at = destination.summary();
         let finished = remember.directories();
         let Some(root) = store_open(top, to, hand, &remember)? else { return Ok(true) };
         let found = Some((root.kind.clone(), finished));
@@ -83,7 +85,9 @@ impl Checkpoints<'_> {
         }
         *last = found;
         hand.settle(to)?;
-        (self.keep)(Checkpoint { to, root, counts: destination.summary(), remember })
+        let BackupCounts { added_bytes, stored_bytes, .. } = destination.summary();
+        let counts = BackupCounts { added_bytes, stored_bytes, ..looked_at };
+        (self.keep)(Checkpoint { to, root, counts, remember })
     }
 }
 
