@@ -13,7 +13,8 @@ use crate::crypto::hash::{chunk_hash, chunk_id};
 use crate::error::{Error, Fault};
 use crate::format::table::{ChunkPlace, SegmentKind, SegmentPlace};
 use crate::id::{DomainId, IndexId, PackId};
-use crate::ops::prune::{Kept, Pruner, Survey, begin_session, writer_keys};
+use crate::ops::contribution::begin_session;
+use crate::ops::prune::{Kept, Pruner, Survey, writer_keys};
 use crate::progress::Amount;
 use crate::store::{ObjectKey, StoreError};
 use crate::vault::chunk_index::PackPlace;
@@ -40,7 +41,8 @@ pub(super) fn repack(
     (domain, round): (DomainId, &[Kept]),
     (level, written): (Level, &mut BTreeSet<PackId>),
 ) -> Result<Repacked, Error> {
-    let session = begin_session(pruner, writer_keys(pruner, domain)?)?;
+    let writer = writer_keys(pruner, domain)?;
+    let session = begin_session(pruner.vault, pruner.device, writer, pruner.around)?;
     let (full_in, full) = bounded(0);
     let (copied, stored) = thread::scope(|scope| {
         let uploader = scope.spawn(|| upload(pruner, &session, full));

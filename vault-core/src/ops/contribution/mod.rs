@@ -31,7 +31,7 @@ use marker::RunMarker;
 use nowhere::Nowhere;
 
 /// How often a run stores anew for a vault from which others delete what it relies on.
-pub(super) const ROUNDS_MAX: usize = 5;
+pub(super) const ROUNDS_MAX: usize = 20;
 
 /// What one run adds to one vault.
 pub(super) struct Contribution<'v> {
@@ -188,7 +188,7 @@ impl<'v> Contribution<'v> {
 }
 
 /// Begins a session of this device in the epoch in force.
-fn begin_session(
+pub(super) fn begin_session(
     vault: &Vault,
     device: &DeviceKeys,
     writer: DomainKeys,

@@ -34,7 +34,7 @@ use super::Surroundings;
 
 pub(super) use condemn::{Appended, condemn};
 pub(super) use plan::{Kept, Plan};
-pub(super) use reindex::{begin_session, writer_keys};
+pub(super) use reindex::writer_keys;
 pub(super) use survey::Survey;
 pub(super) use sweep::packs as sweep_packs;
 

@@ -7,12 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::error::Error;
 use crate::format::index::IndexedPack;
-use crate::id::{DomainId, IndexId, SessionId};
-use crate::keys::envelope::{DomainKeys, SessionPlace};
+use crate::id::{DomainId, IndexId};
+use crate::keys::envelope::DomainKeys;
 use crate::keys::keyring::KeyringError;
-use crate::keys::recipient::AnyRecipient;
+use crate::ops::contribution::begin_session;
 use crate::store::ObjectKey;
-use crate::vault::session::Session;
 
 use super::condemn::{append_once, body};
 use super::{PruneSummary, Pruner, Survey, sweep};
@@ -102,7 +101,7 @@ fn replace(
     let writer = writer_keys(pruner, domain)?;
     let condemned = pruner.vault.state().condemned().len();
     let Some(packs) = read_all(pruner, &writer, batch)? else { return Ok(()) };
-    let session = begin_session(pruner, writer)?;
+    let session = begin_session(pruner.vault, pruner.device, writer, pruner.around)?;
     packs.into_iter().for_each(|pack| session.adopt(pack));
     let written = session.write_indexes(pruner.vault.store(), pruner.around.random)?;
     let replacements: Vec<IndexId> = written.iter().map(|index| index.id).collect();
@@ -150,18 +149,4 @@ fn read_all(
 pub(in crate::ops) fn writer_keys(pruner: &Pruner<'_>, domain: DomainId) -> Result<DomainKeys, Error> {
     let member = pruner.reader.keyring().member().ok_or(KeyringError::CannotRead)?;
     Ok(DomainKeys::from_member(member, pruner.vault.id(), domain))
-}
-
-/// Begins a session of the pruning device.
-pub(in crate::ops) fn begin_session(pruner: &Pruner<'_>, writer: DomainKeys) -> Result<Session, Error> {
-    let unknown = Error::DeviceUnknown { vault: *pruner.vault.id() };
-    let record = pruner.vault.state().epochs().last().ok_or(unknown)?;
-    let place = SessionPlace {
-        vault: *pruner.vault.id(),
-        epoch: record.epoch,
-        session: SessionId::new(pruner.around.random.bytes()?),
-    };
-    let recipient = AnyRecipient::parse(&record.recipient)?;
-    let (device, random) = (pruner.device.device_id(), pruner.around.random);
-    Session::begin(place, device, writer, &recipient, random)
 }
