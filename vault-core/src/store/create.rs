@@ -3,7 +3,7 @@
 //! The file `VAULT` is written last, so that a crash on the way leaves no vault, and what it leaves does not stand in the
 //! way of another attempt. Nothing of anyone else's is ever removed, and never a pack or an index object.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -11,7 +11,7 @@ use walkdir::WalkDir;
 use super::directory::DirectoryStore;
 use super::durable::{self, make_directory, sync_directory, sync_parent_of};
 use super::walk::{is_temporary, key_of, present, remove_file};
-use super::{ObjectKind, Put, StoreError, vault_file};
+use super::{Locked, ObjectKind, Put, StoreError, vault_file};
 use crate::id::VaultId;
 
 /// What the root of a fresh file system may hold, and a vault there may live beside.
@@ -23,7 +23,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 pub struct UnpublishedDirectory {
     store: DirectoryStore,
     /// Held until published: keeps two processes from making two vaults in one place.
-    _lock: File,
+    _lock: Locked,
 }
 
 impl DirectoryStore {
@@ -79,13 +79,11 @@ impl UnpublishedDirectory {
 }
 
 /// Takes the lock on a directory, which the system gives back when the process ends in whatever way.
-fn lock(path: &Path) -> Result<File, StoreError> {
+///
+/// Some network file systems have no locks on directories. Then the user is trusted to start one `init` at a time.
+fn lock(path: &Path) -> Result<Locked, StoreError> {
     let file = File::open(path).map_err(|source| StoreError::from_io("open", path, source))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(StoreError::Busy { path: path.to_path_buf() }),
-        // Some network file systems have no locks on directories. Then the user is trusted to start one `init` at a time.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-    }
+    Locked::take(file).ok_or_else(|| StoreError::Busy { path: path.to_path_buf() })
 }
 
 /// The files that an unpublished attempt left. An error if anything else is in the directory.

@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod limit;
 pub mod location;
+mod lock;
 mod memory;
 mod vault_file;
 mod walk;
@@ -28,6 +29,7 @@ pub use self::directory::DirectoryStore;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::key::{ObjectKey, ObjectKind};
 pub use self::limit::LimitedStore;
+pub(crate) use self::lock::Locked;
 pub use self::memory::MemoryStore;
 pub use self::vault_file::FORMAT;
 

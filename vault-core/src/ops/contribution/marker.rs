@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::crypto::random::Random;
 use crate::error::Error;
+use crate::store::Locked;
 
 /// The marker of this run, and those that killed runs left.
 pub(super) struct RunMarker {
     own: PathBuf,
     left: Vec<PathBuf>,
-    _locked: File,
+    _locked: Option<Locked>,
 }
 
 impl RunMarker {
@@ -23,8 +24,7 @@ impl RunMarker {
         for entry in fs::read_dir(directory).map_err(Error::local("read", directory))? {
             let path = entry.map_err(Error::local("read", directory))?.path();
             // Where locks do not work, every marker counts as left: looking in vain only costs time.
-            let lives = File::open(&path)
-                .is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)));
+            let lives = File::open(&path).is_ok_and(|file| Locked::take(file).is_none());
             if !lives {
                 left.push(path);
             }
@@ -32,8 +32,7 @@ impl RunMarker {
         let own = directory.join(hex::encode(random.bytes::<8>()?));
         let file = File::create(&own).map_err(Error::local("write", &own))?;
         // Whether it is locked or not, the marker is there, and that is what counts.
-        let _ = file.try_lock();
-        Ok(Self { own, left, _locked: file })
+        Ok(Self { own, left, _locked: Locked::take(file) })
     }
 
     /// Whether an earlier run was killed.

@@ -8,11 +8,12 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, StatxFlags};
+use rustix::fs::{AtFlags, StatxFlags};
 
 use crate::crypto::hash::object_hash;
 use crate::error::Error;
 use crate::id::SnapshotId;
+use crate::store::Locked;
 use crate::vault::make_private_directory;
 
 use super::RestoreOptions;
@@ -48,7 +49,7 @@ pub(super) struct Previous {
 
 /// The note of this restore, which no other process holds.
 pub(super) struct Marker {
-    file: File,
+    file: Locked,
     path: PathBuf,
     lines: String,
     /// What was noted before.
@@ -107,7 +108,7 @@ fn identity(place: &Place) -> Result<String, Error> {
 impl Previous {
     /// Reads the note without taking hold of it; nothing if there is none or it cannot be read.
     pub(super) fn read(state: &Path, request: &Request) -> Self {
-        let text = File::open(request.file(state)).and_then(|mut file| read(&mut file));
+        let text = File::open(request.file(state)).and_then(|file| read(&file));
         text.map_or_else(|_| Self::default(), |text| request.previous(&text))
     }
 }
@@ -125,18 +126,14 @@ impl Marker {
         loop {
             let mut open = OpenOptions::new();
             open.read(true).write(true).create(true).truncate(false).mode(0o600);
-            let mut file = open.open(&path).map_err(local)?;
-            // Where nothing can be locked, nobody is kept out.
-            let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-            if locked == Err(rustix::io::Errno::WOULDBLOCK) {
-                return Err(Error::TargetBusy { path: request.shown.clone() });
-            }
+            let file = Locked::take(open.open(&path).map_err(local)?)
+                .ok_or_else(|| Error::TargetBusy { path: request.shown.clone() })?;
             // The last holder may have removed it between the two calls.
             let is_there = path.metadata().is_ok_and(|there| {
                 file.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
             });
             if is_there {
-                let previous = request.previous(&read(&mut file).map_err(local)?);
+                let previous = request.previous(&read(&file).map_err(local)?);
                 return Ok(Self { file, path: path.clone(), lines: request.lines.clone(), previous });
             }
         }
@@ -148,7 +145,7 @@ impl Marker {
         let mut text = request.begun(empty || self.previous.same);
         let runs = self.previous.runs.iter().map(String::as_str).chain([run]);
         text.extend(runs.map(|run| format!("{RUN}{run}\n")));
-        let mut file = &self.file;
+        let mut file: &File = &self.file;
         let mut write = || {
             file.seek(SeekFrom::Start(0))?;
             file.write_all(text.as_bytes())?;
@@ -164,7 +161,7 @@ impl Marker {
     }
 }
 
-fn read(file: &mut File) -> io::Result<String> {
+fn read(file: &File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(NOTE_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
