@@ -22,6 +22,8 @@ use crate::vault::{Reader, Vault};
 
 use super::Surroundings;
 use super::list::find_path;
+#[cfg(feature = "testing")]
+pub use marker::decode_any as decode_any_note;
 use marker::{Marker, Previous, Request};
 use place::Place;
 

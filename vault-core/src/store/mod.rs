@@ -32,6 +32,8 @@ pub use self::limit::LimitedStore;
 pub(crate) use self::lock::Locked;
 pub use self::memory::MemoryStore;
 pub use self::vault_file::FORMAT;
+#[cfg(feature = "testing")]
+pub use self::vault_file::decode_any as decode_any_vault_file;
 
 use crate::time::Timestamp;
 

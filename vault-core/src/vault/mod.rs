@@ -5,6 +5,8 @@
 
 pub mod chunk_index;
 pub mod contents;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 pub(crate) mod marks;
 pub mod orphans;
 pub mod packer;

@@ -129,7 +129,8 @@ impl Run {
         }
         let mut rows = &head[HEADER_BYTES as usize..];
         let covers = read_rows(&mut rows, index_count, |row: &[u8; 32]| Some(IndexId::new(*row)))?;
-        let packs = read_rows(&mut rows, pack_count, decode_pack)?;
+        let packs =
+            read_rows(&mut rows, pack_count, |row| decode_pack(row).filter(|pack| pack.cover < index_count))?;
         let fence = read_fence(&file, chunks_at, chunk_count)?;
         Ok(Self {
             path: path.to_owned(),
@@ -329,7 +330,7 @@ fn encode_head(covers: &[IndexId], packs: &[RunPack], segments: usize) -> Vec<u8
     out
 }
 
-fn head_checksum(head: &[u8]) -> [u8; 8] {
+pub(super) fn head_checksum(head: &[u8]) -> [u8; 8] {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(head).as_bytes()[..8]);
     first

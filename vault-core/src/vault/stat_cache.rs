@@ -9,8 +9,11 @@
 //! The file is little-endian: magic, records, the directory of records (key 16, offset u64, length u32, checksum u64), then a
 //! footer of fixed size that ends in the magic.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -23,9 +26,9 @@ use crate::id::{ChunkHash, SnapshotId};
 use crate::time::Timestamp;
 
 const MAGIC: [u8; 8] = *b"VAULTST1";
-const ROW_BYTES: usize = 16 + 8 + 4 + 8;
+pub(super) const ROW_BYTES: usize = 16 + 8 + 4 + 8;
 /// Snapshot 32, entries u64, bytes u64, offset of the rows u64, number of rows u64, checksum of rows and footer 32, magic 8.
-const FOOTER_BYTES: usize = 32 + 8 + 8 + 8 + 8 + 32 + 8;
+pub(super) const FOOTER_BYTES: usize = 32 + 8 + 8 + 8 + 8 + 32 + 8;
 const STAMP_BYTES: usize = 8 + 8 + 4 + 8 + 4 + 8;
 
 /// File systems stamp files with a coarse clock, some only to two seconds: a file touched that shortly before it was looked at could
@@ -97,12 +100,12 @@ pub struct StatCache {
     file: File,
     snapshot: SnapshotId,
     totals: Totals,
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Row {
-    key: DirectoryKey,
+pub(super) struct Row {
+    pub(super) key: DirectoryKey,
     offset: u64,
     length: u32,
     checksum: u64,
@@ -111,7 +114,11 @@ struct Row {
 impl StatCache {
     /// Opens the cache at `path`; `None` if there is none or it is not whole.
     pub fn open(path: &Path) -> Option<Self> {
-        let mut file = File::open(path).ok()?;
+        Self::read(File::open(path).ok()?)
+    }
+
+    /// Reads the cache in a file; `None` if it is not whole.
+    pub(super) fn read(file: File) -> Option<Self> {
         let length = file.metadata().ok()?.len();
         let mut footer = [0; FOOTER_BYTES];
         file.read_exact_at(&mut footer, length.checked_sub(FOOTER_BYTES as u64)?).ok()?;
@@ -131,10 +138,11 @@ impl StatCache {
             return None;
         }
         let mut reader = Reader::new(&encoded);
-        let rows = (0..row_count).map(|_| decode_row(&mut reader)).collect::<Result<_, _>>().ok()?;
+        let rows = (0..row_count).map(|_| decode_row(&mut reader)).collect::<Result<Vec<_>, _>>().ok()?;
+        let records = |row: &Row| row.offset.checked_add(row.length.into()).is_some_and(|end| end <= rows_at);
         let mut magic = [0; 8];
-        file.read_exact(&mut magic).ok()?;
-        (magic == MAGIC).then_some(Self { file, snapshot, totals, rows })
+        file.read_exact_at(&mut magic, 0).ok()?;
+        (magic == MAGIC && rows.iter().all(records)).then_some(Self { file, snapshot, totals, rows })
     }
 
     /// The snapshot that this cache speaks for.
@@ -212,7 +220,7 @@ impl CachedDirectory {
         &self.record[range.start as usize..range.end as usize]
     }
 
-    fn decode(record: Vec<u8>) -> Option<Self> {
+    pub(super) fn decode(record: Vec<u8>) -> Option<Self> {
         let mut reader = Reader::new(&record);
         let node = ChunkHash::new(reader.array().ok()?);
         let count = reader.u32().ok()? as usize;
@@ -373,7 +381,7 @@ fn write_end(
 }
 
 /// Covers the rows and the footer up to the checksum itself.
-fn footer_checksum(rows: &[u8], footer: &[u8]) -> [u8; 32] {
+pub(super) fn footer_checksum(rows: &[u8], footer: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(rows).update(&footer[..FOOTER_BYTES - 40]);
     *hasher.finalize().as_bytes()
@@ -388,7 +396,7 @@ fn decode_row(reader: &mut Reader<'_>) -> Result<Row, UnexpectedEnd> {
     })
 }
 
-fn checksum(bytes: &[u8]) -> u64 {
+pub(super) fn checksum(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(first_bytes(blake3::hash(bytes)))
 }
 
@@ -396,113 +404,4 @@ fn first_bytes<const N: usize>(hash: blake3::Hash) -> [u8; N] {
     let mut first = [0; N];
     first.copy_from_slice(&hash.as_bytes()[..N]);
     first
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::cbor::Encoder;
-
-    const SNAPSHOT: SnapshotId = SnapshotId::new([9; 32]);
-    const TOTALS: Totals = Totals { entries: 2, bytes: 300 };
-
-    fn entry(name: &str) -> Vec<u8> {
-        let mut encoder = Encoder::with_capacity(64);
-        encoder.map(2).uint(0).bytes(name.as_bytes()).uint(1).uint(0);
-        encoder.finish()
-    }
-
-    fn stamp(n: u64) -> Stamp {
-        Stamp { inode: n, ctime: Timestamp::new(-5, 7), mtime: Timestamp::new(6, 999_999_999), size: n << 40 }
-    }
-
-    fn hash(n: u8) -> ChunkHash {
-        ChunkHash::new([n; 32])
-    }
-
-    /// A cache of two directories, of which the second is empty.
-    fn written() -> (TempDir, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("cache/stat");
-        let writer = StatCacheWriter::create(&path).unwrap();
-        let entries = [(stamp(1), entry("a")), (stamp(2), entry("bb"))];
-        let rows = entries.iter().map(|(stamp, encoded)| (*stamp, &encoded[..]));
-        writer.add(DirectoryKey::new(b"/full"), hash(1), rows).unwrap();
-        writer.add(DirectoryKey::new(b"/empty"), hash(2), [].into_iter()).unwrap();
-        assert!(!path.exists(), "nothing is visible before the end");
-        writer.finish(&path, SNAPSHOT, TOTALS).unwrap();
-        (directory, path)
-    }
-
-    /// What a cache says, as far as it says anything.
-    fn contents(path: &Path) -> Option<(SnapshotId, Totals, Vec<Option<String>>)> {
-        let cache = StatCache::open(path)?;
-        let keys = [&b"/full"[..], b"/empty", b"/other"];
-        let said = keys.iter().map(|key| cache.directory(DirectoryKey::new(key)).map(|d| format!("{d:?}")));
-        Some((cache.snapshot(), cache.totals(), said.collect()))
-    }
-
-    #[test]
-    fn what_was_written_is_read_again() {
-        let (_directory, path) = written();
-
-        let cache = StatCache::open(&path).unwrap();
-        let full = cache.directory(DirectoryKey::new(b"/full")).unwrap();
-        let empty = cache.directory(DirectoryKey::new(b"/empty")).unwrap();
-
-        assert_eq!((cache.snapshot(), cache.totals()), (SNAPSHOT, TOTALS));
-        assert_eq!((full.node(), full.len(), full.is_empty()), (hash(1), 2, false));
-        assert_eq!((full.position(b"a"), full.position(b"bb")), (Some(0), Some(1)));
-        assert_eq!((full.position(b"b"), full.position(b"")), (None, None));
-        assert_eq!((full.stamp(1), full.encoded(1)), (stamp(2), &entry("bb")[..]));
-        assert_eq!((empty.node(), empty.len()), (hash(2), 0));
-        assert!(cache.directory(DirectoryKey::new(b"/other")).is_none());
-    }
-
-    #[test]
-    fn every_flipped_byte_loses_what_it_is_part_of_and_changes_nothing_else() {
-        let (_directory, path) = written();
-        let good = fs::read(&path).unwrap();
-        let (snapshot, totals, expected) = contents(&path).unwrap();
-
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 0x40;
-            fs::write(&path, bad).unwrap();
-
-            let Some(found) = contents(&path) else { continue };
-            assert_eq!((found.0, found.1), (snapshot, totals), "byte {at}");
-            let lost = found.2.iter().zip(&expected).filter(|(found, expected)| found != expected).count();
-            assert_eq!(lost, 1, "byte {at}");
-            assert!(found.2.iter().zip(&expected).all(|(f, e)| f.is_none() || f == e), "byte {at}");
-        }
-    }
-
-    #[test]
-    fn a_cache_that_is_cut_off_extended_or_absent_is_none() {
-        let (_directory, path) = written();
-        let good = fs::read(&path).unwrap();
-
-        for length in 0..good.len() {
-            fs::write(&path, &good[..length]).unwrap();
-            assert!(StatCache::open(&path).is_none(), "{length} bytes");
-        }
-        fs::write(&path, [&good[..], &[0]].concat()).unwrap();
-        assert!(StatCache::open(&path).is_none());
-        fs::remove_file(&path).unwrap();
-        assert!(StatCache::open(&path).is_none());
-    }
-
-    #[test]
-    fn a_file_touched_just_now_fits_no_stamp() {
-        let touched = Stamp { ctime: Timestamp::new(100, 0), ..stamp(1) };
-
-        assert_eq!(touched.settled(Timestamp::new(102, 999)), Stamp::default());
-        assert_eq!(touched.settled(Timestamp::new(50, 0)), Stamp::default());
-        assert_eq!(touched.settled(Timestamp::new(103, 0)), touched);
-    }
 }

@@ -167,6 +167,13 @@ fn read(file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Decodes bytes as a note, for fuzzing; returns the names of the runs in it, which become parts of names of files.
+#[cfg(feature = "testing")]
+pub fn decode_any(bytes: &[u8]) -> Vec<String> {
+    let request = Request { target: PathBuf::new(), shown: PathBuf::new(), lines: "restore 1\n".to_owned() };
+    request.previous(&String::from_utf8_lossy(bytes)).runs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::format::table::{ChunkRow as TableRow, Table};
 use crate::format::table::{SegmentKind, SegmentRow};
-use crate::vault::run::{FOOTER_BYTES, HEADER_BYTES, PACK_BYTES};
+use crate::vault::run::{FOOTER_BYTES, HEADER_BYTES, PACK_BYTES, head_checksum};
 
 /// A pack of one segment for each list of chunks; a chunk is a number and its length.
 fn pack(number: u8, segments: &[Vec<(u16, u32)>]) -> IndexedPack {
@@ -208,6 +208,26 @@ fn a_run_that_is_cut_off_or_damaged_at_its_ends_is_deleted() {
     }
     fs::write(&path, &good).unwrap();
     assert_eq!(open(&directory, [1]).covered(), [object(1)].into());
+}
+
+#[test]
+fn a_run_with_a_pack_that_no_index_object_names_is_deleted() {
+    let directory = TempDir::new().unwrap();
+    open(&directory, []).add(&[object(1)], &[pack(1, &[vec![(1, 10)]])]).unwrap();
+    let file = &run_files(&directory)[0];
+    let mut bytes = fs::read(file).unwrap();
+    let head_bytes = (HEADER_BYTES + 32 + PACK_BYTES) as usize;
+    let checksum_at = bytes.len() - FOOTER_BYTES as usize;
+    let cover = head_bytes - 8..head_bytes - 4;
+    assert_eq!(bytes[cover.clone()], [0; 4]);
+
+    bytes[cover].fill(0xff);
+    let checksum = head_checksum(&bytes[..head_bytes]);
+    bytes[checksum_at..checksum_at + 8].copy_from_slice(&checksum);
+    fs::write(file, bytes).unwrap();
+
+    assert!(open(&directory, [1]).covered().is_empty());
+    assert!(!file.exists());
 }
 
 #[test]
