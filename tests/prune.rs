@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -401,53 +401,6 @@ fn a_device_that_the_vault_does_not_know_deletes_nothing() {
     let refused = prune(&mut opened, &reader, &stranger, &ALL, &story.vault.around()).unwrap_err();
 
     assert_eq!(refused.kind(), ErrorKind::Permission, "{refused:?}");
-}
-
-/// Kills where `VAULT_TEST_KILLS` says nothing else.
-const KILLS: u32 = 8;
-
-#[test]
-fn a_killed_compaction_leaves_a_clean_vault_and_the_next_one_ends_it() {
-    let kills = std::env::var("VAULT_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
-    let machine = Machine::new();
-    machine.init();
-    let tree = TreeFixture::new();
-    // Every backup brings a small pack, and small packs are put together.
-    for number in 0..6 {
-        tree.file(format!("file{number}"), noise(number, 700_000));
-        machine.succeed(["backup".as_ref(), tree.path().as_os_str()]);
-    }
-    let before = TempDir::new().unwrap();
-    copy_directory(&machine.vault(), before.path());
-    let arguments = ["compact", "--orphan-age", "0"];
-    let begun = Instant::now();
-    machine.succeed(arguments);
-    let duration = begun.elapsed();
-
-    for kill in 0..kills {
-        fs::remove_dir_all(machine.vault()).unwrap();
-        copy_directory(before.path(), &machine.vault());
-        // The machine remembers a longer log.
-        fs::remove_dir_all(machine.home().join(".local/state")).unwrap();
-        let mut child =
-            machine.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(duration * (2 * kill + 1) / (2 * kills));
-        child.kill().unwrap();
-        child.wait().unwrap();
-
-        machine.succeed(["check", "--read-data"]);
-        machine.succeed(arguments);
-        machine.succeed(["check", "--read-data"]);
-        assert_eq!(files_below(&machine.vault().join("packs")).len(), 1, "kill {kill}");
-        let target = TempDir::new().unwrap();
-        machine.succeed([
-            "restore".as_ref(),
-            "latest".as_ref(),
-            "--target".as_ref(),
-            target.path().as_os_str(),
-        ]);
-        assert_same_tree(&tree.path(), target.path());
-    }
 }
 
 #[test]
