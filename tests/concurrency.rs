@@ -1,36 +1,27 @@
 //! Concurrency: deleting beside everything else, in every order that the scheduler can think of, and under load.
 //!
 //! Two actors share a store in memory. Before each of its operations an actor waits for its turn, and a script says whose turn it
-//! is. So each test runs the same work in hundreds of interleavings, and after each the vault must be whole. The last test has no
-//! script: real threads, for as many seconds as `STRESS_SECONDS` says.
+//! is. So each test runs the same work in hundreds of interleavings, and after each the vault must be whole, and nobody was
+//! overtaken but by a statement of the other. `tests/stress.rs` has no script.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use vault_core::chunk::compress::Level;
-use vault_core::crypto::random::SystemRandom;
-use vault_core::error::{Error, ErrorKind};
+use vault_core::error::Error;
 use vault_core::id::{SnapshotId, VaultId};
-use vault_core::keys::device::DeviceKeys;
-use vault_core::log::{self, Body, Forget};
 use vault_core::ops::backup::backup;
 use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::compact::{CompactOptions, compact};
-use vault_core::ops::enroll::enroll;
 use vault_core::ops::prune::{PruneOptions, prune};
 use vault_core::ops::restore::{RestoreOptions, restore};
-use vault_core::ops::{Stop, Surroundings};
-use vault_core::progress::Silent;
 use vault_core::store::location::OpenStore;
 use vault_core::store::{MemoryStore, ObjectKey, ObjectKind, Put, Store};
-use vault_core::time::{Clock, Timestamp};
 use vault_core::vault::{LocalPaths, Vault};
 use vault_tests::scan::Tree;
 use vault_tests::schedule::{End, Scheduled, Scheduler, Script};
@@ -126,6 +117,7 @@ impl Scene {
             outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|e| panic!("{script:?}: {e:?}")));
         let made: Vec<SnapshotId> = made.flatten().collect();
         self.assert_whole(&store, &machines.path().join("auditor"), &made, &script);
+        scheduler.assert_fair();
         [scheduler.done(0), scheduler.done(1)]
     }
 
@@ -293,199 +285,4 @@ fn the_scene_has_something_to_delete_and_to_repack() {
 
     assert!(summary.pruned.packs > 0 && summary.repacked_packs > 0, "{summary:?}");
     assert_eq!(Tree::scan(&scene.tree.path()), scene.expected);
-}
-
-/// The real time, which the stress needs: what is old must be old.
-struct RealClock;
-
-impl Clock for RealClock {
-    fn now(&self) -> Timestamp {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::new(now.as_secs() as i64, now.subsec_nanos())
-    }
-}
-
-/// What the threads of the stress share.
-struct Stress {
-    vault: TestVault,
-    random: SystemRandom,
-    stop: Stop,
-    ends: Instant,
-    failed: AtomicBool,
-    /// Live snapshots, with what they hold.
-    live: Mutex<BTreeMap<SnapshotId, Tree>>,
-    saved: AtomicUsize,
-    restored: AtomicUsize,
-    deleted: AtomicUsize,
-}
-
-impl Stress {
-    fn around(&self) -> Surroundings<'_> {
-        Surroundings { clock: &RealClock, random: &self.random, progress: &Silent, stop: &self.stop }
-    }
-
-    fn goes_on(&self) -> bool {
-        Instant::now() < self.ends && !self.failed.load(Ordering::Relaxed)
-    }
-
-    fn open(&self, machine: &Path) -> Vault {
-        Vault::open(self.vault.location().open().unwrap(), local(machine)).unwrap()
-    }
-
-    /// Runs a thread's work; if it panics, the others end too.
-    fn run(&self, work: impl FnOnce(&Path)) {
-        struct Guard<'a>(&'a AtomicBool);
-        impl Drop for Guard<'_> {
-            fn drop(&mut self) {
-                if thread::panicking() {
-                    self.0.store(true, Ordering::Relaxed);
-                }
-            }
-        }
-        let _guard = Guard(&self.failed);
-        let machine = TempDir::new().unwrap();
-        work(machine.path());
-    }
-
-    /// A device that backs up a tree that changes all the time.
-    fn write(&self, number: u64, machine: &Path) {
-        let device = DeviceKeys::generate(&self.random).unwrap();
-        enroll(&mut self.open(machine), &self.vault.identity, &device, &self.around()).unwrap();
-        let tree = TreeFixture::new();
-        for round in 0.. {
-            if !self.goes_on() {
-                break;
-            }
-            // Some contents are every writer's, some come back after they were gone.
-            tree.file(format!("own/{}", round % 3), noise(1_000 * number + round, 60_000))
-                .file("shared", noise(round % 5, 90_000))
-                .file(format!("seldom/{}", round % 7), noise(77 + round % 2, 50_000));
-            let expected = Tree::scan(&tree.path());
-            let options = TestVault::options(&[&tree.path()]);
-            match backup(&mut self.open(machine), &device, &options, &self.around()) {
-                Ok(summary) => {
-                    self.live.lock().unwrap().insert(summary.snapshot, expected);
-                    self.saved.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}"),
-            }
-        }
-    }
-
-    /// Forgets all but a few, prunes and compacts.
-    fn delete(&self, machine: &Path) {
-        let device = &self.vault.device;
-        for round in 0_u32.. {
-            if !self.goes_on() {
-                break;
-            }
-            let forgotten: Vec<SnapshotId> = {
-                let mut live = self.live.lock().unwrap();
-                let ids: Vec<SnapshotId> = live.keys().copied().collect();
-                let forgotten: Vec<_> = ids.into_iter().skip(4).collect();
-                forgotten.iter().for_each(|id| drop(live.remove(id)));
-                forgotten
-            };
-            self.forget(machine, &forgotten);
-            let mut vault = self.open(machine);
-            let reader = vault.unlock(&self.vault.identity).unwrap();
-            let orphan_age = Duration::from_secs(u64::from(round % 3));
-            let deleted = if round % 2 == 0 {
-                let options = PruneOptions { dry_run: false, orphan_age };
-                prune(&mut vault, &reader, device, &options, &self.around()).map(|summary| summary.packs)
-            } else {
-                let options = CompactOptions { orphan_age, ..COMPACT_ALL };
-                compact(&mut vault, &reader, device, &options, &self.around())
-                    .map(|summary| summary.pruned.packs + summary.repacked_packs)
-            };
-            match deleted {
-                Ok(packs) => drop(self.deleted.fetch_add(packs as usize, Ordering::Relaxed)),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}"),
-            }
-        }
-    }
-
-    fn forget(&self, machine: &Path, snapshots: &[SnapshotId]) {
-        let mut snapshots = snapshots.to_vec();
-        snapshots.sort_unstable();
-        while !snapshots.is_empty() {
-            let vault = self.open(machine);
-            let (state, device) = (vault.state(), &self.vault.device);
-            let body = Body::Forget(Forget { snapshots: snapshots.clone() });
-            let payload = state.draft(device.device_id(), RealClock.now(), body);
-            let stored = log::sign(&payload, device.signing()).unwrap();
-            if vault.store().put_new(&ObjectKey::Statement(state.next_seq()), &stored).unwrap()
-                == Put::Created
-            {
-                break;
-            }
-        }
-    }
-
-    /// Restores live snapshots all the time; what is forgotten meanwhile may fail.
-    fn read(&self, machine: &Path) {
-        while self.goes_on() {
-            let picked = self.live.lock().unwrap().iter().next().map(|(id, tree)| (*id, tree.clone()));
-            let Some((snapshot, expected)) = picked else { continue };
-            let vault = self.open(machine);
-            let reader = vault.unlock(&self.vault.identity).unwrap();
-            let target = TempDir::new().unwrap();
-            let restored =
-                restore(&vault, &reader, &restore_options(snapshot, target.path()), &self.around());
-            if self.live.lock().unwrap().contains_key(&snapshot) {
-                assert_eq!(restored.unwrap().failed_entries, 0);
-                assert_eq!(Tree::scan(target.path()), expected);
-                self.restored.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn audit(&self, machine: &Path) {
-        let vault = self.open(machine);
-        let reader = vault.unlock(&self.vault.identity).unwrap();
-        let summary = check(
-            &vault,
-            &reader,
-            CheckOptions { read_data: true, ..CheckOptions::default() },
-            &self.around(),
-        )
-        .unwrap();
-        assert!(summary.findings.is_empty(), "{:#?}", summary.findings);
-        for (snapshot, expected) in &*self.live.lock().unwrap() {
-            let target = TempDir::new().unwrap();
-            let options = restore_options(*snapshot, target.path());
-            assert_eq!(restore(&vault, &reader, &options, &self.around()).unwrap().failed_entries, 0);
-            assert_eq!(&Tree::scan(target.path()), expected);
-        }
-    }
-}
-
-#[test]
-fn writers_a_reader_and_a_deleter_do_each_other_no_harm() {
-    let seconds = std::env::var("STRESS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
-    let stress = Stress {
-        vault: TestVault::with_small_chunks(),
-        random: SystemRandom::new(),
-        stop: Stop::new(),
-        ends: Instant::now() + Duration::from_secs(seconds),
-        failed: AtomicBool::new(false),
-        live: Mutex::default(),
-        saved: AtomicUsize::new(0),
-        restored: AtomicUsize::new(0),
-        deleted: AtomicUsize::new(0),
-    };
-    thread::scope(|scope| {
-        let stress = &stress;
-        for number in 0..4 {
-            scope.spawn(move || stress.run(|machine| stress.write(number, machine)));
-        }
-        scope.spawn(|| stress.run(|machine| stress.delete(machine)));
-        scope.spawn(|| stress.run(|machine| stress.read(machine)));
-    });
-
-    stress.run(|machine| stress.audit(machine));
-    let counts =
-        [&stress.saved, &stress.restored, &stress.deleted].map(|count| count.load(Ordering::Relaxed));
-    println!("{} snapshots saved, {} restored, {} packs deleted", counts[0], counts[1], counts[2]);
-    assert!(counts[0] >= 4 && counts[2] > 0, "{counts:?}");
 }

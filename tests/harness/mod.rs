@@ -12,6 +12,7 @@ pub mod binary;
 pub mod change;
 pub mod damage;
 pub mod fixture;
+pub mod members;
 pub mod mounted;
 pub mod restoring;
 pub mod scan;

@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex};
 
+use vault_core::id::Seq;
 use vault_core::store::{MemoryStore, ObjectKey, ObjectKind, Put, Store, StoreError};
 use vault_core::time::Timestamp;
 
@@ -35,6 +36,8 @@ struct Turns {
     /// An operation is under way.
     busy: bool,
     random: u64,
+    /// The numbers under which each actor tried to append a statement, and whether it was the first.
+    appends: [Vec<(Seq, bool)>; 2],
 }
 
 impl Scheduler {
@@ -93,6 +96,20 @@ impl Scheduler {
         self.changed.notify_all();
     }
 
+    /// Shows that no actor can be overtaken for ever: it tries each number once, and loses one only to a statement of the
+    /// other. So there are as many statements of the other as times that it was overtaken, at least.
+    pub fn assert_fair(&self) {
+        let turns = self.turns.lock().unwrap();
+        for actor in 0..2 {
+            let [own, others] = [actor, 1 - actor].map(|actor| &turns.appends[actor]);
+            assert!(own.is_sorted_by(|one, next| one.0 < next.0), "{:?}: {own:?}", self.script);
+            let lost = own.iter().filter(|(_, first)| !first).map(|(seq, _)| *seq);
+            for seq in lost {
+                assert!(others.contains(&(seq, true)), "{:?}: {seq} {own:?} {others:?}", self.script);
+            }
+        }
+    }
+
     /// How many operations an actor had.
     pub fn done(&self, actor: usize) -> usize {
         self.turns.lock().unwrap().done[actor]
@@ -111,7 +128,12 @@ pub struct Scheduled {
 
 impl Store for Scheduled {
     fn put_new(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.scheduler.run(self.actor, || self.inner.put_new(key, bytes))
+        let put = self.scheduler.run(self.actor, || self.inner.put_new(key, bytes));
+        if let (ObjectKey::Statement(seq), Ok(put)) = (key, &put) {
+            let mut turns = self.scheduler.turns.lock().unwrap();
+            turns.appends[self.actor].push((*seq, *put == Put::Created));
+        }
+        put
     }
     fn get(&self, key: &ObjectKey, limit: u64) -> Result<Vec<u8>, StoreError> {
         self.scheduler.run(self.actor, || self.inner.get(key, limit))
