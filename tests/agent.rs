@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use vault_tests::vault::PASSPHRASE;
 use vault_tests::{Machine, is_root};
 
+/// How long to wait for something that must happen, before the test fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A machine with a vault; what is unlocked on it is locked in the end.
 struct Unlocked(Machine);
 
@@ -48,8 +51,8 @@ impl Unlocked {
         }
     }
 
-    /// The agent's place in `/proc`.
-    fn process(&self) -> PathBuf {
+    /// The agent's place in `/proc`; `None` if it has ended.
+    fn process(&self) -> Option<PathBuf> {
         let directory = self.directory();
         let is_agent = |path: &Path| {
             let command = fs::read(path.join("cmdline")).unwrap_or_default();
@@ -57,7 +60,7 @@ impl Unlocked {
             words.nth(1) == Some(b"agent") && words.next() == Some(directory.as_os_str().as_encoded_bytes())
         };
         let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-        processes.into_iter().find(|path| is_agent(path)).expect("the agent runs")
+        processes.into_iter().find(|path| is_agent(path))
     }
 }
 
@@ -102,11 +105,12 @@ fn a_passphrase_that_is_given_is_used_and_a_wrong_one_refused() {
 #[test]
 fn what_is_kept_ends_with_its_time_and_so_does_the_agent() {
     let machine = Unlocked::new("1s");
+    // On a busy machine the time may be over by now.
     let process = machine.process();
 
     let begun = Instant::now();
-    while machine.is_open() || process.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it is still there");
+    while machine.is_open() || process.as_ref().is_some_and(|process| process.exists()) {
+        assert!(begun.elapsed() < PATIENCE, "it is still there");
         thread::yield_now();
     }
 
@@ -126,14 +130,14 @@ fn using_the_agent_does_not_prolong_it() {
         .unwrap()
         .success()
     {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it is still there");
+        assert!(begun.elapsed() < PATIENCE, "it is still there");
     }
 }
 
 #[test]
 fn the_secret_is_in_no_argument_variable_core_file_or_swap() {
     let machine = Unlocked::new("10min");
-    let process = machine.process();
+    let process = machine.process().expect("the agent runs");
     let read = |name: &str| fs::read_to_string(process.join(name));
 
     assert!(!read("cmdline").unwrap().contains("SECRET"));
