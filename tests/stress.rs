@@ -160,7 +160,8 @@ impl Stress {
             && self.deleted.load(Ordering::Relaxed) > 0;
         let time_is_over = elapsed >= Duration::from_secs(self.seconds);
         assert!(elapsed < PATIENCE || enough || self.failed.load(Ordering::Relaxed), "too little happens");
-        !(time_is_over && enough) && !self.failed.load(Ordering::Relaxed)
+        let may_end = time_is_over && enough;
+        !may_end && !self.failed.load(Ordering::Relaxed)
     }
 
     fn open(&self, machine: &Path) -> Vault {
