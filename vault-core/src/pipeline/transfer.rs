@@ -128,8 +128,9 @@ impl Walk {
 
     fn node(&mut self, h: &ChunkHash, hand: &mut Hand<'_>) -> Result<(), Error> {
         let domain = hand.shared.domain;
-        hand.store(SegmentKind::Tree, h, &domain.chunk(h)?)?;
-        match domain.node(h)? {
+        let node = domain.chunk(h)?;
+        hand.store(SegmentKind::Tree, h, &node)?;
+        match domain.node_in(&node)? {
             Node::Entries(entries) => {
                 for entry in entries {
                     match entry.kind {

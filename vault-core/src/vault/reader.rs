@@ -352,9 +352,12 @@ impl<'r> DomainReader<'r> {
 
     /// Reads a tree node.
     pub fn node(&self, h: &ChunkHash) -> Result<Node, Error> {
-        self.with_chunk(h, |chunk| {
-            Node::decode(chunk).map_err(|error| Error::Tree { snapshot: self.snapshot, fault: error.into() })
-        })
+        self.with_chunk(h, |chunk| self.node_in(chunk))
+    }
+
+    /// Decodes a tree node that was read as a chunk.
+    pub(crate) fn node_in(&self, chunk: &[u8]) -> Result<Node, Error> {
+        Node::decode(chunk).map_err(|error| Error::Tree { snapshot: self.snapshot, fault: error.into() })
     }
 
     /// Says that the snapshot's tree is not what a tree must be.
