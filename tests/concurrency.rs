@@ -9,33 +9,22 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use tempfile::TempDir;
-use vault_core::chunk::compress::Level;
 use vault_core::error::Error;
 use vault_core::id::{SnapshotId, VaultId};
 use vault_core::ops::backup::backup;
 use vault_core::ops::check::{CheckOptions, check};
-use vault_core::ops::compact::{CompactOptions, compact};
-use vault_core::ops::prune::{PruneOptions, prune};
-use vault_core::ops::restore::{RestoreOptions, restore};
+use vault_core::ops::compact::compact;
+use vault_core::ops::prune::prune;
+use vault_core::ops::restore::restore;
 use vault_core::store::location::OpenStore;
 use vault_core::store::{MemoryStore, ObjectKey, ObjectKind, Put, Store};
-use vault_core::vault::{LocalPaths, Vault};
+use vault_core::vault::Vault;
+use vault_tests::deleting::{COMPACT_ALL, PRUNE_ALL};
 use vault_tests::scan::Tree;
 use vault_tests::schedule::{End, Scheduled, Scheduler, Script};
-use vault_tests::{TestVault, TreeFixture, noise};
-
-const PRUNE_ALL: PruneOptions = PruneOptions { dry_run: false, orphan_age: Duration::ZERO };
-
-const COMPACT_ALL: CompactOptions = CompactOptions {
-    dry_run: false,
-    max_unused_percent: 10,
-    max_bytes: None,
-    orphan_age: Duration::ZERO,
-    level: Level::FAST,
-};
+use vault_tests::{TestVault, TreeFixture, local_below, noise};
 
 /// A vault with something to delete and something to repack, to be copied into memory again and again.
 struct Scene {
@@ -131,7 +120,7 @@ impl Scene {
     ) {
         let around = self.vault.around();
         let open = OpenStore { store: Box::new(Arc::clone(store)), vault_id: self.id };
-        let vault = Vault::open(open, local(machine)).unwrap();
+        let vault = Vault::open(open, local_below(machine)).unwrap();
         let reader = vault.unlock(&self.vault.identity).unwrap();
         let summary =
             check(&vault, &reader, CheckOptions { read_data: true, ..CheckOptions::default() }, &around)
@@ -141,7 +130,7 @@ impl Scene {
         let made = made.iter().map(|snapshot| (*snapshot, &next));
         for (snapshot, expected) in made.chain([(self.snapshot, &self.expected)]) {
             let target = TempDir::new().unwrap();
-            let options = restore_options(snapshot, target.path());
+            let options = TestVault::restore_options(snapshot, target.path());
             let summary = restore(&vault, &reader, &options, &around).unwrap();
             assert_eq!(summary.failed_entries, 0, "{script:?}");
             assert_eq!(&Tree::scan(target.path()), expected, "{script:?}");
@@ -182,16 +171,8 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn open(self) -> Result<Vault, Error> {
-        Vault::open(OpenStore { store: self.store, vault_id: self.scene.id }, local(&self.machine))
+        Vault::open(OpenStore { store: self.store, vault_id: self.scene.id }, local_below(&self.machine))
     }
-}
-
-fn local(machine: &Path) -> LocalPaths {
-    LocalPaths { state: machine.join("state"), cache: machine.join("cache") }
-}
-
-fn restore_options(snapshot: SnapshotId, target: &Path) -> RestoreOptions {
-    RestoreOptions { owners: vault_tests::is_root(), ..RestoreOptions::new(snapshot, target) }
 }
 
 fn pruning(stage: Stage<'_>) -> Outcome {
@@ -215,7 +196,7 @@ fn restoring(stage: Stage<'_>) -> Outcome {
     let vault = stage.open()?;
     let reader = vault.unlock(&scene.vault.identity)?;
     let target = TempDir::new().unwrap();
-    let options = restore_options(scene.snapshot, target.path());
+    let options = TestVault::restore_options(scene.snapshot, target.path());
     let summary = restore(&vault, &reader, &options, &scene.vault.around())?;
     assert_eq!(summary.failed_entries, 0, "{:?}", scene.vault.progress.notices());
     assert_eq!(Tree::scan(target.path()), scene.expected);

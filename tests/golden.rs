@@ -24,12 +24,12 @@ use vault_core::log::FORMAT_VERSION;
 use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::restore::{RestoreOptions, restore};
 use vault_core::store::location::Location;
-use vault_core::vault::{LocalPaths, Vault};
+use vault_core::vault::Vault;
 use vault_tests::damage::{copy_directory, files_below};
 use vault_tests::fixture::set_mtime;
 use vault_tests::scan::Kind;
 use vault_tests::vault::PASSPHRASE;
-use vault_tests::{TestVault, Tree, TreeFixture, noise, workspace};
+use vault_tests::{TestVault, Tree, TreeFixture, local_below, noise, workspace};
 
 /// A golden vault is in the repository for ever, so it must be small.
 const MAX_BYTES: u64 = 300_000;
@@ -76,7 +76,7 @@ fn every_golden_vault_opens_checks_and_restores() {
     for version in versions {
         let name = version.display();
         let work = TempDir::new().unwrap();
-        let local = LocalPaths { state: work.path().join("state"), cache: work.path().join("cache") };
+        let local = local_below(work.path());
         let location = Location::parse(version.join("vault")).unwrap();
         let passphrase = SecretString::from(fs::read_to_string(version.join("passphrase")).unwrap());
 

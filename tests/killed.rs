@@ -18,10 +18,10 @@ use vault_core::keys::identity_file::UserIdentity;
 use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::restore::restore;
 use vault_core::store::location::Location;
-use vault_core::vault::{LocalPaths, Vault};
+use vault_core::vault::Vault;
 use vault_tests::damage::copy_directory;
 use vault_tests::vault::PASSPHRASE;
-use vault_tests::{Machine, TestVault, Tree, TreeFixture, noise};
+use vault_tests::{Machine, TestVault, Tree, TreeFixture, local_below, noise};
 
 /// Kills of each command where `VAULT_TEST_KILLS` says nothing else.
 const KILLS: u32 = 6;
@@ -88,7 +88,7 @@ impl Scene {
     /// Somebody who has never seen the vault finds nothing wrong with it, and everything in it.
     fn assert_whole(&self, what: &str) {
         let work = TempDir::new().unwrap();
-        let local = LocalPaths { state: work.path().join("state"), cache: work.path().join("cache") };
+        let local = local_below(work.path());
         let location = Location::parse(self.machine.vault()).unwrap();
         let vault = Vault::open(location.open().unwrap(), local).unwrap();
         let passphrase = SecretString::from(PASSPHRASE.to_owned());

@@ -21,10 +21,10 @@ use vault_core::ops::copy::{Copied, CopyOptions, copy};
 use vault_core::progress::{Amount, Notice, Phase, Progress};
 use vault_core::store::fault::{Fault, FaultyStore};
 use vault_core::store::{DirectoryStore, ObjectKey, ObjectKind, Put};
+use vault_core::vault::Vault;
 use vault_core::vault::stat_cache::StatCache;
-use vault_core::vault::{LocalPaths, Vault};
 use vault_tests::damage::files_below;
-use vault_tests::{TestVault, TreeFixture, assert_same_tree, noise};
+use vault_tests::{TestVault, TreeFixture, assert_same_tree, local_below, noise};
 
 /// Does something once, when a number of items is done.
 struct Meanwhile<'a> {
@@ -120,7 +120,7 @@ fn a_checkpoint_is_a_partial_snapshot_that_restores_and_that_the_next_run_contin
     copied_at_a_checkpoint(&vault, &tree, copy.path());
 
     // As if the run had been killed then.
-    let local = LocalPaths { state: copy.path().join("state"), cache: copy.path().join("cache") };
+    let local = local_below(copy.path());
     let location = vault_core::store::location::Location::parse(copy.path().join("vault")).unwrap();
     let mut killed = Vault::open(location.open().unwrap(), local).unwrap();
     let [partial] = killed.state().snapshots() else { panic!("{:?}", killed.state().snapshots()) };

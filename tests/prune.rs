@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use vault_core::chunk::compress::Level;
 use vault_core::crypto::random::SystemRandom;
 use vault_core::error::{Error, ErrorKind};
 use vault_core::id::SnapshotId;
@@ -22,10 +21,8 @@ use vault_core::store::fault::{Fault, FaultyStore};
 use vault_core::time::{FixedClock, Timestamp};
 use vault_core::vault::Vault;
 use vault_tests::damage::{copy_directory, files_below};
+use vault_tests::deleting::{COMPACT_ALL, PRUNE_ALL};
 use vault_tests::{Machine, TestVault, TreeFixture, assert_same_tree, noise};
-
-/// Everything, however new.
-const ALL: PruneOptions = PruneOptions { dry_run: false, orphan_age: Duration::ZERO };
 
 fn try_prune(vault: &TestVault, options: &PruneOptions) -> Result<PruneSummary, Error> {
     let mut opened = vault.open()?;
@@ -34,7 +31,7 @@ fn try_prune(vault: &TestVault, options: &PruneOptions) -> Result<PruneSummary, 
 }
 
 fn prune_all(vault: &TestVault) -> PruneSummary {
-    try_prune(vault, &ALL).unwrap()
+    try_prune(vault, &PRUNE_ALL).unwrap()
 }
 
 fn bytes_of(vault: &TestVault) -> u64 {
@@ -151,7 +148,7 @@ fn a_dry_run_says_what_would_go_and_changes_nothing() {
     let before = TempDir::new().unwrap();
     copy_directory(&story.vault.root(), before.path());
 
-    let said = try_prune(&story.vault, &PruneOptions { dry_run: true, ..ALL }).unwrap();
+    let said = try_prune(&story.vault, &PruneOptions { dry_run: true, ..PRUNE_ALL }).unwrap();
 
     let files = |root: &Path| files_below(root).len();
     assert_eq!(files(&story.vault.root()), files(before.path()));
@@ -171,7 +168,7 @@ fn nothing_is_deleted_while_a_snapshot_is_not_whole() {
     fs::remove_dir_all(lost).unwrap();
     let before = files_below(&story.vault.root());
 
-    let refused = try_prune(&story.vault, &ALL).unwrap_err();
+    let refused = try_prune(&story.vault, &PRUNE_ALL).unwrap_err();
 
     assert!(matches!(refused, Error::NotWhole { .. }), "{refused:?}");
     assert_eq!(refused.kind(), ErrorKind::Integrity);
@@ -184,7 +181,7 @@ fn a_missing_index_object_forbids_to_delete_anything() {
     fs::remove_file(&files_below(&story.vault.root().join("index"))[0]).unwrap();
     let before = files_below(&story.vault.root());
 
-    let refused = try_prune(&story.vault, &ALL).unwrap_err();
+    let refused = try_prune(&story.vault, &PRUNE_ALL).unwrap_err();
 
     assert_eq!(refused.kind(), ErrorKind::Integrity, "{refused:?}");
     assert_eq!(files_below(&story.vault.root()), before);
@@ -302,7 +299,7 @@ fn assert_survives_everywhere(work: &dyn Fn(&Story, &mut Vault) -> Result<(), Er
 fn a_prune_whose_store_fails_anywhere_leaves_a_vault_that_is_clean() {
     assert_survives_everywhere(&|story, opened| {
         let reader = opened.unlock(&story.vault.identity)?;
-        prune(opened, &reader, &story.vault.device, &ALL, &story.vault.around()).map(drop)
+        prune(opened, &reader, &story.vault.device, &PRUNE_ALL, &story.vault.around()).map(drop)
     });
 }
 
@@ -313,14 +310,6 @@ fn a_compaction_whose_store_fails_anywhere_leaves_a_vault_that_is_clean() {
         compact(opened, &reader, &story.vault.device, &COMPACT_ALL, &story.vault.around()).map(drop)
     });
 }
-
-const COMPACT_ALL: CompactOptions = CompactOptions {
-    dry_run: false,
-    max_unused_percent: 10,
-    max_bytes: None,
-    orphan_age: Duration::ZERO,
-    level: Level::DEFAULT,
-};
 
 fn try_compact(vault: &TestVault, options: &CompactOptions) -> Result<CompactSummary, Error> {
     let mut opened = vault.open()?;
@@ -398,7 +387,7 @@ fn a_device_that_the_vault_does_not_know_deletes_nothing() {
     let mut opened = story.vault.open().unwrap();
     let reader = opened.unlock(&story.vault.identity).unwrap();
 
-    let refused = prune(&mut opened, &reader, &stranger, &ALL, &story.vault.around()).unwrap_err();
+    let refused = prune(&mut opened, &reader, &stranger, &PRUNE_ALL, &story.vault.around()).unwrap_err();
 
     assert_eq!(refused.kind(), ErrorKind::Permission, "{refused:?}");
 }

@@ -25,10 +25,10 @@ use vault_core::store::DirectoryStore;
 use vault_core::store::fault::{Fault, FaultyStore, Operation};
 use vault_core::store::location::Location;
 use vault_core::time::{FixedClock, Timestamp};
-use vault_core::vault::{LocalPaths, Vault};
+use vault_core::vault::Vault;
 use vault_tests::scan::Kind;
 use vault_tests::vault::{PASSPHRASE, seal};
-use vault_tests::{Machine, TestVault, Tree, TreeFixture, assert_same_tree, is_root, noise};
+use vault_tests::{Machine, TestVault, Tree, TreeFixture, assert_same_tree, is_root, local_below, noise};
 
 /// Kills where `VAULT_TEST_KILLS` says nothing else.
 const KILLS: u32 = 10;
@@ -132,7 +132,7 @@ fn child_that_dies_while_it_restores() {
     let (vault, local, target) = (word(), PathBuf::from(word()), PathBuf::from(word()));
     let snapshot = SnapshotId::parse(word()).unwrap();
     let progress = Interrupter { left: AtomicU64::new(word().parse().unwrap()), stop: None };
-    let local = LocalPaths { state: local.join("state"), cache: local.join("cache") };
+    let local = local_below(&local);
     let vault = Vault::open(Location::parse(vault).unwrap().open().unwrap(), local).unwrap();
     let passphrase = SecretString::from(PASSPHRASE.to_owned());
     let sealed = fs::read(target.with_extension("identity")).unwrap();

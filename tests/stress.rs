@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use vault_core::chunk::compress::Level;
 use vault_core::crypto::random::SystemRandom;
 use vault_core::error::ErrorKind;
 use vault_core::id::{Seq, SnapshotId};
@@ -24,16 +23,17 @@ use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::compact::{CompactOptions, compact};
 use vault_core::ops::enroll::enroll;
 use vault_core::ops::prune::{PruneOptions, prune};
-use vault_core::ops::restore::{RestoreOptions, restore};
+use vault_core::ops::restore::restore;
 use vault_core::ops::{Stop, Surroundings};
 use vault_core::progress::Silent;
 use vault_core::store::location::OpenStore;
 use vault_core::store::{ObjectKey, ObjectKind, Put, Store, StoreError};
 use vault_core::time::{Clock, Timestamp};
-use vault_core::vault::{LocalPaths, Vault};
+use vault_core::vault::Vault;
+use vault_tests::deleting::COMPACT_ALL;
 use vault_tests::members::{add_append_only_device, add_editor};
 use vault_tests::scan::Tree;
-use vault_tests::{TestVault, TreeFixture, noise};
+use vault_tests::{TestVault, TreeFixture, local_below, noise};
 
 /// How often in a row a writer may come second, before the test says that it is left behind. Each time costs it a few
 /// operations, and each statement of another costs that one a whole backup.
@@ -44,22 +44,6 @@ const MOST_LOST_RUNS: usize = 20;
 
 /// Longer than the least amount of work takes on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-const COMPACT_ALL: CompactOptions = CompactOptions {
-    dry_run: false,
-    max_unused_percent: 10,
-    max_bytes: None,
-    orphan_age: Duration::ZERO,
-    level: Level::FAST,
-};
-
-fn local(machine: &Path) -> LocalPaths {
-    LocalPaths { state: machine.join("state"), cache: machine.join("cache") }
-}
-
-fn restore_options(snapshot: SnapshotId, target: &Path) -> RestoreOptions {
-    RestoreOptions { owners: vault_tests::is_root(), ..RestoreOptions::new(snapshot, target) }
-}
 
 /// How the appends of one writer went.
 #[derive(Debug, Default)]
@@ -165,7 +149,7 @@ impl Stress {
     }
 
     fn open(&self, machine: &Path) -> Vault {
-        Vault::open(self.vault.location().open().unwrap(), local(machine)).unwrap()
+        Vault::open(self.vault.location().open().unwrap(), local_below(machine)).unwrap()
     }
 
     /// Runs a thread's work; if it panics, the others end too.
@@ -187,7 +171,7 @@ impl Stress {
     fn open_noted(&self, machine: &Path, appends: &Arc<Mutex<Appends>>) -> Vault {
         let OpenStore { store, vault_id } = self.vault.location().open().unwrap();
         let store = Box::new(Noted { inner: store, appends: Arc::clone(appends) });
-        Vault::open(OpenStore { store, vault_id }, local(machine)).unwrap()
+        Vault::open(OpenStore { store, vault_id }, local_below(machine)).unwrap()
     }
 
     /// Registers another device of the owner, beside what others do.
@@ -298,8 +282,12 @@ impl Stress {
             let vault = self.open(machine);
             let reader = vault.unlock(&self.vault.identity).unwrap();
             let target = TempDir::new().unwrap();
-            let restored =
-                restore(&vault, &reader, &restore_options(snapshot, target.path()), &self.around());
+            let restored = restore(
+                &vault,
+                &reader,
+                &TestVault::restore_options(snapshot, target.path()),
+                &self.around(),
+            );
             if self.live.lock().unwrap().contains_key(&snapshot) {
                 assert_eq!(restored.unwrap().failed_entries, 0);
                 assert_eq!(Tree::scan(target.path()), expected);
@@ -321,7 +309,7 @@ impl Stress {
         assert!(summary.findings.is_empty(), "{:#?}", summary.findings);
         for (snapshot, expected) in &*self.live.lock().unwrap() {
             let target = TempDir::new().unwrap();
-            let options = restore_options(*snapshot, target.path());
+            let options = TestVault::restore_options(*snapshot, target.path());
             assert_eq!(restore(&vault, &reader, &options, &self.around()).unwrap().failed_entries, 0);
             assert_eq!(&Tree::scan(target.path()), expected);
         }

@@ -11,6 +11,7 @@
 pub mod binary;
 pub mod change;
 pub mod damage;
+pub mod deleting;
 pub mod fixture;
 pub mod members;
 pub mod mounted;
@@ -27,7 +28,7 @@ pub use binary::Machine;
 pub use damage::{Action, Target};
 pub use fixture::{TreeFixture, noise, wait_for_next_tick};
 pub use scan::{Tree, assert_same_tree};
-pub use vault::TestVault;
+pub use vault::{TestVault, local_below};
 
 /// How property tests of whole vaults are run: so many cases, unless `PROPTEST_CASES` says another number.
 pub fn proptest_config(cases: u32) -> ProptestConfig {

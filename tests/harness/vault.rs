@@ -34,6 +34,11 @@ const FAR_FUTURE: Timestamp = Timestamp::new(32_503_680_000, 0);
 /// scrypt's `log2 N`: tests have nothing to protect, and many vaults to make.
 const WORK_FACTOR: u8 = 2;
 
+/// Where a machine whose files are all below one directory keeps what it remembers of a vault.
+pub fn local_below(machine: &Path) -> LocalPaths {
+    LocalPaths { state: machine.join("state"), cache: machine.join("cache") }
+}
+
 /// A vault and all that belongs to it.
 pub struct TestVault {
     directory: TempDir,
@@ -114,7 +119,7 @@ impl TestVault {
     /// What this machine remembers of the vault.
     pub fn local(&self) -> LocalPaths {
         let machine = self.directory.path().join(format!("machine-{}", self.machine));
-        LocalPaths { state: machine.join("state"), cache: machine.join("cache") }
+        local_below(&machine)
     }
 
     /// Goes on from a machine that has never seen the vault: nothing is remembered, nothing cached.
