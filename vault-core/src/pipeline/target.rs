@@ -11,12 +11,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use crate::format::tree::{Entry, EntryKind};
 
 use super::attributes::file_type;
+use super::walk::names_in;
 
 /// Makes a directory that only its owner may enter until it is finished, and opens it.
 pub fn make_directory(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
@@ -116,16 +117,8 @@ pub fn look(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Stat>> 
 
 /// The names in a directory, sorted.
 pub fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(name.to_vec());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+    // Listed by a descriptor of its own: how far a listing has come is the descriptor's, and others may use this one.
+    names_in(&open_directory(directory, b".")?)
 }
 
 /// Opens a regular file that stands in the target, for reading.
