@@ -128,6 +128,12 @@ pub mod kinds {
     pub enum Chunk {}
     /// See [`super::StatementHash`].
     pub enum Statement {}
+    /// See [`super::CardHash`].
+    pub enum Card {}
+    /// See [`super::InviteId`].
+    pub enum Invite {}
+    /// See [`super::RequestId`].
+    pub enum Request {}
 
     impl Kind for Vault {
         const NAME: &'static str = "vault";
@@ -162,6 +168,15 @@ pub mod kinds {
     impl Kind for Statement {
         const NAME: &'static str = "statement";
     }
+    impl Kind for Card {
+        const NAME: &'static str = "card entry";
+    }
+    impl Kind for Invite {
+        const NAME: &'static str = "invite";
+    }
+    impl Kind for Request {
+        const NAME: &'static str = "device request";
+    }
 }
 
 /// A vault: hash of its genesis payload, so the id proves the genesis.
@@ -186,6 +201,12 @@ pub type ChunkHash = Id<kinds::Hash, 32>;
 pub type ChunkId = Id<kinds::Chunk, 16>;
 /// BLAKE3 of a statement's stored bytes; the next statement's `prev`.
 pub type StatementHash = Id<kinds::Statement, 32>;
+/// Labelled BLAKE3 of a card entry's stored bytes; the next entry's `prev`.
+pub type CardHash = Id<kinds::Card, 32>;
+/// An invite to a server: random.
+pub type InviteId = Id<kinds::Invite, 16>;
+/// A new device's request to be taken onto a card: random.
+pub type RequestId = Id<kinds::Request, 16>;
 
 impl From<UserId> for DomainId {
     fn from(user: UserId) -> Self {

@@ -5,12 +5,14 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | values | [`id`], [`bytes`], [`cbor`], [`time`], [`progress`] |
+//! | values | [`id`], [`bytes`], [`cbor`], [`time`], [`object`], [`progress`] |
 //! | primitives | [`crypto`] |
 //! | stored forms | [`mod@format`] |
-//! | history and authority | [`log`] |
+//! | history and authority | [`log`], [`card`] |
+//! | what client and server say to each other | [`wire`] |
 //! | who can open what | [`keys`] |
 //! | file contents to chunks | [`chunk`] |
+//! | what a server is asked | [`net`] |
 //! | where objects lie | [`store`] |
 //! | an open vault | [`vault`] |
 //! | what work needs from outside | [`surroundings`] |
@@ -38,7 +40,7 @@
 //! use vault_core::ops::restore::{RestoreOptions, restore};
 //! use vault_core::ops::{Stop, Surroundings};
 //! use vault_core::progress::Silent;
-//! use vault_core::store::location::Location;
+//! use vault_core::store::location::{Access, Location};
 //! use vault_core::time::{FixedClock, Timestamp};
 //! use vault_core::vault::{LocalPaths, Vault};
 //!
@@ -58,8 +60,9 @@
 //! init(
 //!     &InitOptions {
 //!         location: &location,
+//!         access: &Access::local(),
 //!         identity: &identity,
-//!         sealed_identity: &sealed,
+//!         sealed_identity: Some(&sealed),
 //!         device: &device,
 //!         pq: PqPolicy::Required,
 //!         chunker: Params::default(),
@@ -69,7 +72,7 @@
 //!
 //! // Every day: the device alone.
 //! let local = LocalPaths { state: here.join("state"), cache: here.join("cache") };
-//! let mut vault = Vault::open(location.open()?, local)?;
+//! let mut vault = Vault::open(location.open(&Access::local())?, local)?;
 //! let options = BackupOptions {
 //!     paths: vec![here.join("letters")],
 //!     host: "laptop".to_owned(),
@@ -88,12 +91,15 @@
 //! ```
 
 pub mod bytes;
+pub mod card;
 pub mod cbor;
 pub mod crypto;
 pub mod id;
 pub mod log;
+pub mod object;
 pub mod progress;
 pub mod time;
+pub mod wire;
 
 #[cfg(feature = "client")]
 pub mod chunk;
@@ -103,6 +109,8 @@ pub mod error;
 pub mod format;
 #[cfg(feature = "client")]
 pub mod keys;
+#[cfg(feature = "client")]
+pub mod net;
 #[cfg(feature = "client")]
 pub mod ops;
 #[cfg(feature = "client")]

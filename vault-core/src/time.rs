@@ -1,6 +1,8 @@
-//! Moments in time, and the clock that tells them.
+//! Moments in time, the clock that tells them, and waiting.
 //!
-//! The crate never reads a clock: whoever calls it passes one in, so that every result can be reproduced.
+//! The crate never reads a clock and never sleeps: whoever calls it passes in what does, so that every result can be reproduced.
+
+use std::time::Duration;
 
 /// A moment: seconds and nanoseconds since 1970-01-01 UTC, also before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -22,6 +24,14 @@ impl Timestamp {
 pub trait Clock: Send + Sync {
     /// The current moment.
     fn now(&self) -> Timestamp;
+}
+
+/// Time as it passes, and waiting for it to pass.
+pub trait Pace: Send + Sync {
+    /// The time since some moment that stays the same; never less than before.
+    fn elapsed(&self) -> Duration;
+    /// Returns when so much time has passed.
+    fn wait(&self, time: Duration);
 }
 
 /// A clock that stands still, for tests.

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::labels;
 use super::secret::Secret;
-use crate::id::{ChunkHash, ChunkId, DeviceId, StatementHash, UserId, VaultId};
+use crate::id::{CardHash, ChunkHash, ChunkId, DeviceId, StatementHash, UserId, VaultId};
 
 /// `h = BLAKE3(plaintext)`.
 pub fn chunk_hash(plaintext: &[u8]) -> ChunkHash {
@@ -50,6 +50,16 @@ impl ObjectHasher {
 /// `BLAKE3(statement as stored)`: the next statement's `prev`.
 pub fn statement_hash(stored: &[u8]) -> StatementHash {
     StatementHash::new(*blake3::hash(stored).as_bytes())
+}
+
+/// `BLAKE3("vault/1 hash card" || 0 || entry as stored)`: the next entry's `prev`.
+pub fn card_hash(stored: &[u8]) -> CardHash {
+    CardHash::new(labelled(labels::HASH_CARD, &[stored]))
+}
+
+/// `BLAKE3("vault/1 hash request" || 0 || signing public key || recipient)`: what people compare when a device is added.
+pub fn device_fingerprint(signing_key: &[u8; 32], recipient: &str) -> [u8; 32] {
+    labelled(labels::HASH_REQUEST, &[signing_key, recipient.as_bytes()])
 }
 
 /// `BLAKE3("vault/1 hash vault" || 0 || genesis payload)`.

@@ -39,6 +39,20 @@ pub const HASH_DEVICE: &str = "vault/1 hash device";
 pub const HASH_DEDUP_ROOT: &str = "vault/1 hash dedup root";
 /// Hard-link group of a file: BLAKE3 of this, its device and inode numbers.
 pub const HASH_LINK_GROUP: &str = "vault/1 hash link group";
+/// First part of the message a card entry's signature covers.
+pub const SIGN_CARD: &str = "vault/1 sign card";
+/// First part of the message a server's receipt covers.
+pub const SIGN_RECEIPT: &str = "vault/1 sign receipt";
+/// The link between card entries: BLAKE3 of this and the entry before.
+pub const HASH_CARD: &str = "vault/1 hash card";
+/// Fingerprint of a new device: BLAKE3 of this, its signing public key and its recipient.
+pub const HASH_REQUEST: &str = "vault/1 hash request";
+/// The key of an invite's MACs. HKDF from the invite's secret, salt: invite id.
+pub const KDF_INVITE: &str = "vault/1 kdf invite";
+/// The signing key of a user's recovery device. HKDF from the seed of the root key.
+pub const KDF_RECOVERY: &str = "vault/1 kdf recovery device";
+/// First part of the message that an answer to a new device is signed with.
+pub const SIGN_ANSWER: &str = "vault/1 sign device answer";
 
 /// All of them, for the test that compares them and for `docs/crypto.md`.
 pub const ALL: &[&str] = &[
@@ -60,6 +74,13 @@ pub const ALL: &[&str] = &[
     HASH_DEVICE,
     HASH_DEDUP_ROOT,
     HASH_LINK_GROUP,
+    SIGN_CARD,
+    SIGN_RECEIPT,
+    HASH_CARD,
+    HASH_REQUEST,
+    KDF_INVITE,
+    KDF_RECOVERY,
+    SIGN_ANSWER,
 ];
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 pub mod hash;
 pub mod labels;
+pub mod mac;
 pub mod random;
 pub mod secret;
 pub mod sign;
@@ -23,6 +24,8 @@ pub mod bech32_text;
 mod hpke;
 #[cfg(feature = "client")]
 pub mod kdf;
+#[cfg(feature = "client")]
+pub mod tls;
 #[cfg(feature = "client")]
 mod xwing;
 

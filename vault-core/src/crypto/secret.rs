@@ -38,7 +38,6 @@ impl<const N: usize> Secret<N> {
     }
 
     /// Fills a new secret in place, so that its bytes never stand anywhere else.
-    #[cfg(feature = "client")]
     pub(crate) fn fill_with<E>(fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>) -> Result<Self, E> {
         let mut secret = Self(Box::new([0; N]));
         fill(&mut secret.0)?;

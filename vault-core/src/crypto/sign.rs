@@ -1,7 +1,7 @@
 //! Signatures: Ed25519 (RFC 8032) from ring.
 //!
-//! A signing key is born from its 32-byte seed and shows only its public half. Messages always begin with a label and 0x00, so a
-//! signature made for one purpose verifies for no other.
+//! A signing key is born from its 32-byte seed and shows only its public half. Messages begin with a label and 0x00, so a
+//! signature made for one purpose verifies for no other; signed requests alone have the form of their RFC instead.
 
 use std::fmt;
 
@@ -34,6 +34,11 @@ impl VerifyingKey {
         UnparsedPublicKey::new(&ED25519, &self.0)
             .verify(&labelled(label, message), signature)
             .map_err(|_| BadSignature)
+    }
+
+    /// Whether `signature` is this key's over a signature base of RFC 9421. See [`SigningKey::sign_base`].
+    pub fn verify_base(&self, base: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Result<(), BadSignature> {
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(base, signature).map_err(|_| BadSignature)
     }
 }
 
@@ -71,6 +76,17 @@ impl SigningKey {
     pub fn sign(&self, label: &str, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         let mut signature = [0; SIGNATURE_BYTES];
         signature.copy_from_slice(self.pair.sign(&labelled(label, message)).as_ref());
+        signature
+    }
+
+    /// `Ed25519(base)`: the only message without a label, since RFC 9421 fixes its form.
+    ///
+    /// A base begins with a quotation mark and a label never does, so a signature made here verifies nowhere else. **The caller
+    /// passes nothing but a signature base.**
+    pub fn sign_base(&self, base: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        debug_assert!(base.starts_with(b"\""), "a signature base begins with a component");
+        let mut signature = [0; SIGNATURE_BYTES];
+        signature.copy_from_slice(self.pair.sign(base).as_ref());
         signature
     }
 }

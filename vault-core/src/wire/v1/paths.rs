@@ -1,0 +1,208 @@
+//! Where the routes are: for each one its pattern, which the server registers, and a function, with which a client asks.
+//!
+//! What a function here writes, the pattern of the same name matches: ids, numbers and object paths need no escaping.
+
+use crate::id::{InviteId, RequestId, Seq, UserId, VaultId};
+use crate::object::ObjectKey;
+
+/// `GET`, open: 200 while the process lives.
+pub const HEALTHZ: &str = "/healthz";
+/// `GET`, open: 200 if writes are taken.
+pub const READYZ: &str = "/readyz";
+/// `GET`, open: [`ServerInfo`](super::server::ServerInfo).
+pub const SERVER: &str = "/v1/server";
+/// `POST`, open: [`JoinRequest`](super::join::JoinRequest) to [`JoinAnswer`](super::join::JoinAnswer).
+pub const JOIN: &str = "/v1/join";
+/// `GET`: [`Me`](super::me::Me).
+pub const ME: &str = "/v1/me";
+/// `GET`: entries of a card.
+pub const CARD: &str = "/v1/cards/{user}";
+/// `PUT`: the next entry of a card.
+pub const CARD_ENTRY: &str = "/v1/cards/{user}/{seq}";
+/// `POST`, open: [`NewDevice`](super::devices::NewDevice) to [`RequestMade`](super::devices::RequestMade).
+pub const DEVICE_REQUESTS: &str = "/v1/device-requests";
+/// `GET`: [`RequestedDevice`](super::devices::RequestedDevice).
+pub const DEVICE_REQUEST: &str = "/v1/device-requests/{request}";
+/// `GET` and `PUT`: the sealed answer.
+pub const DEVICE_ANSWER: &str = "/v1/device-requests/{request}/answer";
+/// `PUT`: the genesis; `GET`: [`VaultInfo`](super::vaults::VaultInfo).
+pub const VAULT: &str = "/v1/vaults/{vault}";
+/// `GET`: statements.
+pub const LOG: &str = "/v1/vaults/{vault}/log";
+/// `GET` and `PUT`: one statement.
+pub const STATEMENT: &str = "/v1/vaults/{vault}/log/{seq}";
+/// `GET`: [`HeadText`](super::log::HeadText), perhaps after a while.
+pub const HEAD: &str = "/v1/vaults/{vault}/head";
+/// `GET`: [`ObjectList`](super::objects::ObjectList).
+pub const OBJECTS: &str = "/v1/vaults/{vault}/objects";
+/// `POST`: [`ObjectQuery`](super::objects::ObjectQuery) to [`ObjectsFound`](super::objects::ObjectsFound). **Registered before
+/// [`OBJECT`], whose pattern matches it too.**
+pub const OBJECT_QUERY: &str = "/v1/vaults/{vault}/objects/query";
+/// `PUT`, `GET` and `HEAD`: one object.
+pub const OBJECT: &str = "/v1/vaults/{vault}/objects/{path:.*}";
+/// `POST`: [`Undelete`](super::trash::Undelete) to [`Undeleted`](super::trash::Undeleted).
+pub const UNDELETE: &str = "/v1/vaults/{vault}/undelete";
+/// `GET`: [`TrashList`](super::trash::TrashList).
+pub const TRASH: &str = "/v1/vaults/{vault}/trash";
+/// `GET`: [`AuditPage`](super::audit::AuditPage).
+pub const AUDIT: &str = "/v1/vaults/{vault}/audit";
+
+/// All patterns, for a test that every one is served.
+pub const ALL: &[&str] = &[
+    HEALTHZ,
+    READYZ,
+    SERVER,
+    JOIN,
+    ME,
+    CARD,
+    CARD_ENTRY,
+    DEVICE_REQUESTS,
+    DEVICE_REQUEST,
+    DEVICE_ANSWER,
+    VAULT,
+    LOG,
+    STATEMENT,
+    HEAD,
+    OBJECTS,
+    OBJECT_QUERY,
+    OBJECT,
+    UNDELETE,
+    TRASH,
+    AUDIT,
+];
+
+/// The path of [`CARD`].
+pub fn card(user: &UserId) -> String {
+    format!("/v1/cards/{user}")
+}
+
+/// The path of [`CARD_ENTRY`].
+pub fn card_entry(user: &UserId, seq: u64) -> String {
+    format!("/v1/cards/{user}/{seq}")
+}
+
+/// The path of [`DEVICE_REQUEST`].
+pub fn device_request(request: &RequestId) -> String {
+    format!("/v1/device-requests/{request}")
+}
+
+/// The path of [`DEVICE_ANSWER`].
+pub fn device_answer(request: &RequestId) -> String {
+    format!("/v1/device-requests/{request}/answer")
+}
+
+/// The path of [`VAULT`].
+pub fn vault(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}")
+}
+
+/// The path of [`LOG`].
+pub fn log(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/log")
+}
+
+/// The path of [`STATEMENT`].
+pub fn statement(vault: &VaultId, seq: Seq) -> String {
+    format!("/v1/vaults/{vault}/log/{seq}")
+}
+
+/// The path of [`HEAD`].
+pub fn head(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/head")
+}
+
+/// The path of [`OBJECTS`].
+pub fn objects(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/objects")
+}
+
+/// The path of [`OBJECT_QUERY`].
+pub fn object_query(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/objects/query")
+}
+
+/// The path of [`OBJECT`].
+pub fn object(vault: &VaultId, key: &ObjectKey) -> String {
+    format!("/v1/vaults/{vault}/objects/{key}")
+}
+
+/// The path of [`UNDELETE`].
+pub fn undelete(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/undelete")
+}
+
+/// The path of [`TRASH`].
+pub fn trash(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/trash")
+}
+
+/// The path of [`AUDIT`].
+pub fn audit(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/audit")
+}
+
+/// The path of an invite's page: for people, and for [`InviteUrl`](crate::wire::invite::InviteUrl).
+pub fn invite(invite: &InviteId) -> String {
+    format!("/join/{invite}")
+}
+
+/// The path of a device request's page: for people, and for [`DeviceRequestUrl`](crate::wire::fingerprint::DeviceRequestUrl).
+pub fn device(request: &RequestId) -> String {
+    format!("/device/{request}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Epoch, IndexId, PackId};
+
+    /// Whether a path has the form of a pattern, as the server's router takes it.
+    fn matches(pattern: &str, path: &str) -> bool {
+        match (pattern.split_once('/'), path.split_once('/')) {
+            _ if pattern == "{path:.*}" => !path.is_empty(),
+            (None, None) => pattern == path || pattern.starts_with('{') && !path.is_empty(),
+            (Some((a, rest)), Some((b, path))) => {
+                (a == b || a.starts_with('{') && !b.is_empty()) && matches(rest, path)
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn what_a_function_writes_its_pattern_matches() {
+        let (v, user, request) = (VaultId::new([1; 32]), UserId::new([2; 16]), RequestId::new([3; 16]));
+        let envelope = ObjectKey::Envelope { epoch: Epoch(1), addressee: [4; 16] };
+
+        for (pattern, path) in [
+            (CARD, card(&user)),
+            (CARD_ENTRY, card_entry(&user, 3)),
+            (DEVICE_REQUEST, device_request(&request)),
+            (DEVICE_ANSWER, device_answer(&request)),
+            (VAULT, vault(&v)),
+            (LOG, log(&v)),
+            (STATEMENT, statement(&v, Seq(12))),
+            (HEAD, head(&v)),
+            (OBJECTS, objects(&v)),
+            (OBJECT_QUERY, object_query(&v)),
+            (OBJECT, object(&v, &ObjectKey::Pack(PackId::new([5; 32])))),
+            (OBJECT, object(&v, &ObjectKey::Index(IndexId::new([5; 32])))),
+            (OBJECT, object(&v, &envelope)),
+            (UNDELETE, undelete(&v)),
+            (TRASH, trash(&v)),
+            (AUDIT, audit(&v)),
+        ] {
+            assert!(matches(pattern, &path), "{pattern} {path}");
+            let others = ALL.iter().filter(|other| **other != pattern && matches(other, &path));
+            assert!(others.count() <= usize::from(pattern == OBJECT_QUERY), "{path} has one route");
+        }
+    }
+
+    #[test]
+    fn every_route_is_on_the_page_of_the_protocol() {
+        let page = include_str!("../../../../docs/protocol.md");
+
+        for pattern in ALL {
+            assert!(page.contains(&pattern.replace("{path:.*}", "{path}")), "{pattern}");
+        }
+    }
+}
