@@ -1,0 +1,123 @@
+-- Times are in milliseconds since 1970 UTC, sizes in bytes. No column is NULL: 0 and '' stand for none.
+
+CREATE TABLE users (
+    user_id BLOB NOT NULL PRIMARY KEY CHECK (octet_length(user_id) = 16),
+    label TEXT NOT NULL,
+    quota INTEGER NOT NULL CHECK (quota >= 0),
+    used INTEGER NOT NULL CHECK (used >= 0),
+    suspended INTEGER NOT NULL CHECK (suspended IN (0, 1)),
+    card_seq INTEGER NOT NULL CHECK (card_seq >= 0),
+    created_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cards (
+    user_id BLOB NOT NULL REFERENCES users,
+    seq INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    entry BLOB NOT NULL CHECK (octet_length(entry) <= 65536),
+    PRIMARY KEY (user_id, seq)
+) STRICT;
+
+CREATE TABLE devices (
+    device BLOB NOT NULL PRIMARY KEY CHECK (octet_length(device) = 16),
+    user_id BLOB NOT NULL REFERENCES users,
+    signing_key BLOB NOT NULL CHECK (octet_length(signing_key) = 32),
+    kind INTEGER NOT NULL CHECK (kind IN (0, 1))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_of_user ON devices (user_id);
+
+CREATE TABLE invites (
+    invite BLOB NOT NULL PRIMARY KEY CHECK (octet_length(invite) = 16),
+    auth BLOB NOT NULL CHECK (octet_length(auth) = 32),
+    label TEXT NOT NULL,
+    quota INTEGER NOT NULL CHECK (quota >= 0),
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    wrong_macs INTEGER NOT NULL,
+    used_by BLOB NOT NULL CHECK (octet_length(used_by) IN (0, 16))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE device_requests (
+    request BLOB NOT NULL PRIMARY KEY CHECK (octet_length(request) = 16),
+    signing_key BLOB NOT NULL CHECK (octet_length(signing_key) = 32),
+    recipient TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    answer BLOB NOT NULL CHECK (octet_length(answer) <= 65536)
+) STRICT;
+CREATE INDEX device_requests_by_end ON device_requests (expires_ms);
+
+CREATE TABLE vaults (
+    vault BLOB NOT NULL PRIMARY KEY CHECK (octet_length(vault) = 32),
+    founder BLOB NOT NULL REFERENCES users,
+    quota INTEGER NOT NULL CHECK (quota >= 0),
+    used INTEGER NOT NULL CHECK (used >= 0),
+    trashed INTEGER NOT NULL CHECK (trashed >= 0),
+    held INTEGER NOT NULL CHECK (held IN (0, 1)),
+    head_seq INTEGER NOT NULL CHECK (head_seq >= 0),
+    head_hash BLOB NOT NULL CHECK (octet_length(head_hash) = 32),
+    audit_seq INTEGER NOT NULL CHECK (audit_seq >= 0),
+    audit_hash BLOB NOT NULL CHECK (octet_length(audit_hash) = 32),
+    created_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX vaults_of_founder ON vaults (founder);
+
+-- A role of 0, 1, 2 is an owner's, editor's, reader's; 3 is an append-only device.
+CREATE TABLE members (
+    vault BLOB NOT NULL REFERENCES vaults,
+    member BLOB NOT NULL CHECK (octet_length(member) = 16),
+    role INTEGER NOT NULL CHECK (role BETWEEN 0 AND 3),
+    PRIMARY KEY (vault, member)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX vaults_of_member ON members (member);
+
+CREATE TABLE log (
+    vault BLOB NOT NULL REFERENCES vaults,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (octet_length(hash) = 32),
+    time_ms INTEGER NOT NULL,
+    receipt BLOB NOT NULL CHECK (octet_length(receipt) = 64),
+    statement BLOB NOT NULL CHECK (octet_length(statement) <= 1048576),
+    PRIMARY KEY (vault, seq)
+) STRICT;
+
+-- A state of 0 is reserved, 1 stored, 2 trash, 3 damaged, 4 leaving.
+CREATE TABLE objects (
+    vault BLOB NOT NULL REFERENCES vaults,
+    name BLOB NOT NULL CHECK (octet_length(name) BETWEEN 17 AND 33),
+    size INTEGER NOT NULL CHECK (size >= 0),
+    state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),
+    stored_ms INTEGER NOT NULL,
+    condemned_ms INTEGER NOT NULL,
+    checked_ms INTEGER NOT NULL,
+    reservation INTEGER NOT NULL,
+    PRIMARY KEY (vault, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX objects_on_the_way ON objects (state, stored_ms) WHERE state IN (0, 4);
+CREATE INDEX objects_in_trash ON objects (vault, condemned_ms, size) WHERE state = 2;
+CREATE INDEX objects_to_check ON objects (checked_ms) WHERE state = 1;
+
+CREATE TABLE nonces (
+    device BLOB NOT NULL CHECK (octet_length(device) = 16),
+    nonce BLOB NOT NULL CHECK (octet_length(nonce) = 16),
+    expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (device, nonce)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX nonces_by_end ON nonces (expires_ms);
+
+CREATE TABLE audit (
+    vault BLOB NOT NULL REFERENCES vaults,
+    seq INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    device BLOB NOT NULL CHECK (octet_length(device) IN (0, 16)),
+    action TEXT NOT NULL,
+    object TEXT NOT NULL,
+    address TEXT NOT NULL,
+    prev BLOB NOT NULL CHECK (octet_length(prev) = 32),
+    hash BLOB NOT NULL CHECK (octet_length(hash) = 32),
+    PRIMARY KEY (vault, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    name TEXT NOT NULL PRIMARY KEY,
+    ran_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
