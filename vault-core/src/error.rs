@@ -6,17 +6,19 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::card::CardError;
 use crate::chunk::compress::CompressError;
 use crate::chunk::cut::InvalidParams;
 use crate::crypto::aead::OpenError;
 use crate::crypto::random::RandomUnavailable;
 use crate::format::DecodeError;
-use crate::id::{ChunkHash, Epoch, IndexId, PackId, SnapshotId, VaultId};
+use crate::id::{ChunkHash, Epoch, IndexId, PackId, SnapshotId, UserId, VaultId};
 use crate::keys::age_file::{OpenError as AgeOpenError, SealError};
 use crate::keys::envelope::EnvelopeError;
 use crate::keys::keyring::KeyringError;
 use crate::keys::recipient::RecipientError;
 use crate::log::{FollowError, LogError, Refusal};
+use crate::net::{NetError, NetErrorKind, ServerUrl};
 use crate::store::{ObjectKey, StoreError, StoreErrorKind};
 
 /// Why an operation did not do what was asked.
@@ -26,6 +28,28 @@ pub enum Error {
     /// The store could not do its part.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// A server could not be asked, or did not do what it was asked.
+    #[error("the server failed")]
+    Net(#[from] NetError),
+    /// The answer to a new device is not one that can be used.
+    #[error("the answer to this device cannot be used: {what}")]
+    Answer {
+        /// Why not.
+        what: &'static str,
+    },
+    /// A card is not one that its user signed.
+    #[error("the card of a user cannot be trusted")]
+    Card(#[from] CardError),
+    /// A server shows an older card than this machine has seen, or another one.
+    #[error(
+        "{server} shows a card of {user:?} that is older than the one this machine has seen, or another one"
+    )]
+    CardRolledBack {
+        /// The server.
+        server: ServerUrl,
+        /// Whose card.
+        user: UserId,
+    },
     /// The log does not verify, or does not extend what this machine remembers.
     #[error("the vault's history cannot be trusted")]
     History(#[source] FollowError<StoreError>),
@@ -379,6 +403,7 @@ impl Error {
             Self::Store(error) | Self::History(FollowError::Read { source: error, .. }) => {
                 store_kind(error.kind())
             }
+            Self::Net(error) => net_kind(error.kind()),
             // Written by a newer program: nothing is wrong with it.
             Self::History(FollowError::Invalid(
                 LogError::NewerVersion { .. } | LogError::UnsupportedType { .. },
@@ -391,6 +416,7 @@ impl Error {
             | Self::Chunker(_)
             | Self::Random(_)
             | Self::Stream { .. }
+            | Self::Card(CardError::TooManyDevices { .. } | CardError::NewerVersion { .. })
             | Self::WorkerLost => ErrorKind::Failed,
             Self::Envelope { source: EnvelopeError::Open(AgeOpenError::NotForTheseIdentities), .. }
             | Self::Keyring(_)
@@ -398,6 +424,9 @@ impl Error {
             | Self::NoRight(_)
             | Self::NotAMember { .. } => ErrorKind::Permission,
             Self::History(_)
+            | Self::Card(_)
+            | Self::CardRolledBack { .. }
+            | Self::Answer { .. }
             | Self::Envelope { .. }
             | Self::Damaged { .. }
             | Self::Missing { .. }
@@ -449,6 +478,21 @@ impl Error {
     }
 }
 
+fn net_kind(kind: NetErrorKind) -> ErrorKind {
+    match kind {
+        NetErrorKind::Network | NetErrorKind::TooSlow | NetErrorKind::Server => ErrorKind::Network,
+        NetErrorKind::Unauthorized | NetErrorKind::ClockSkew | NetErrorKind::Forbidden => {
+            ErrorKind::Permission
+        }
+        NetErrorKind::NotFound => ErrorKind::NotFound,
+        NetErrorKind::Taken | NetErrorKind::Expired => ErrorKind::Conflict,
+        NetErrorKind::Quota | NetErrorKind::Full => ErrorKind::Full,
+        NetErrorKind::Integrity => ErrorKind::Integrity,
+        NetErrorKind::Interrupted => ErrorKind::Interrupted,
+        NetErrorKind::Invalid | NetErrorKind::Protocol => ErrorKind::Failed,
+    }
+}
+
 fn store_kind(kind: StoreErrorKind) -> ErrorKind {
     match kind {
         StoreErrorKind::Missing | StoreErrorKind::NoVault => ErrorKind::NotFound,
@@ -456,6 +500,8 @@ fn store_kind(kind: StoreErrorKind) -> ErrorKind {
         StoreErrorKind::Integrity => ErrorKind::Integrity,
         StoreErrorKind::Full => ErrorKind::Full,
         StoreErrorKind::Permission => ErrorKind::Permission,
+        StoreErrorKind::Network => ErrorKind::Network,
+        StoreErrorKind::Interrupted => ErrorKind::Interrupted,
         _ => ErrorKind::Failed,
     }
 }

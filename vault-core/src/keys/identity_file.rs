@@ -14,6 +14,7 @@ use super::recipient::AnyRecipient;
 use crate::crypto::age_pq::PqIdentity;
 use crate::crypto::bech32_text::Prefix;
 use crate::crypto::hash;
+use crate::crypto::mac;
 use crate::crypto::random::{Random, RandomUnavailable};
 use crate::crypto::sign::SigningKey;
 use crate::id::UserId;
@@ -66,6 +67,11 @@ impl UserIdentity {
     /// `UK`: signs memberships and device certificates.
     pub fn root(&self) -> &SigningKey {
         &self.root
+    }
+
+    /// Signs requests to a server for a user who has lost every machine: derived, so that the identity alone brings it back.
+    pub fn recovery_key(&self) -> SigningKey {
+        SigningKey::from_seed(mac::recovery_seed(self.root.seed()))
     }
 
     /// `UA`: opens member envelopes.

@@ -1,11 +1,13 @@
 //! Registers another device of a user who is a member already.
 
+use crate::card::ListedDevice;
 use crate::error::Error;
 use crate::id::UserId;
 use crate::keys::device::DeviceKeys;
 use crate::keys::envelope::DomainKeys;
 use crate::keys::identity_file::UserIdentity;
-use crate::log::{self, Body, Device, Members, State};
+use crate::keys::recipient::AnyRecipient;
+use crate::log::{self, Body, Device, DeviceKind, Members, State};
 use crate::store::ObjectKey;
 use crate::vault::{Vault, get_named};
 
@@ -19,12 +21,27 @@ pub fn enroll(
     device: &DeviceKeys,
     around: &Surroundings<'_>,
 ) -> Result<(), Error> {
-    let user = identity.user_id();
+    enroll_listed(vault, identity, &super::cards::machine(device), around)?;
+    vault.writer_keys(device).map(drop)
+}
+
+/// As [`enroll`], for a device of which only the public keys are known. The caller has made sure that they are the user's.
+pub fn enroll_listed(
+    vault: &mut Vault,
+    identity: &UserIdentity,
+    device: &ListedDevice,
+    around: &Surroundings<'_>,
+) -> Result<(), Error> {
+    let (user, id) = (identity.user_id(), device.id());
     let keys = vault.member_keys(identity)?;
     let epoch = keys.current.epoch;
-    let addressee = *device.device_id().as_bytes();
-    let writer = DomainKeys::from_member(&keys, vault.id(), user.into());
-    let sealed = writer.seal(vault.id(), &device.device_id(), &device.recipient())?;
+    let addressee = *id.as_bytes();
+    let domain = match device.kind {
+        DeviceKind::Full => user.into(),
+        DeviceKind::AppendOnly => id.into(),
+    };
+    let writer = DomainKeys::from_member(&keys, vault.id(), domain);
+    let sealed = writer.seal(vault.id(), &id, &AnyRecipient::parse(&device.recipient)?)?;
 
     // An attempt that was interrupted after this left an envelope nobody names; it serves as well if it is this device's.
     let object = ObjectKey::Envelope { epoch, addressee };
@@ -37,7 +54,7 @@ pub fn enroll(
         let payload = state.draft(user, around.clock.now(), Body::Members(members));
         Ok(log::sign(&payload, identity.root())?)
     })?;
-    vault.writer_keys(device).map(drop)
+    Ok(())
 }
 
 /// The membership in force, with one more device of one user; `None` if the user is not in it.

@@ -1,5 +1,6 @@
 //! `init`: makes a vault: genesis, epoch 1, envelopes for its first user and device.
 
+use crate::card::ListedDevice;
 use crate::chunk::cut::Params;
 use crate::crypto::hash::{dedup_root_commitment, vault_id};
 use crate::crypto::secret::Secret;
@@ -9,13 +10,12 @@ use crate::id::{Epoch, Seq, VaultId};
 use crate::keys::device::DeviceKeys;
 use crate::keys::envelope::{DomainKeys, MemberEpoch, MemberKeys};
 use crate::keys::identity_file::UserIdentity;
-use crate::log::{
-    self, Body, ChunkerParams, Device, DeviceKind, Genesis, Members, Payload, PqPolicy, Role, State, User,
-};
-use crate::store::location::Location;
+use crate::log::{self, Body, ChunkerParams, Device, Genesis, Members, Payload, PqPolicy, Role, State, User};
+use crate::store::location::{Access, Location};
 use crate::store::{ObjectKey, Put, Store};
 
 use super::Surroundings;
+use super::cards::machine;
 
 const FIRST_EPOCH: Epoch = Epoch(1);
 
@@ -23,10 +23,13 @@ const FIRST_EPOCH: Epoch = Epoch(1);
 pub struct InitOptions<'a> {
     /// Where.
     pub location: &'a Location,
+    /// What it takes to reach that.
+    pub access: &'a Access,
     /// Its founder and owner.
     pub identity: &'a UserIdentity,
-    /// The founder's identity as it is to be stored in the vault, sealed.
-    pub sealed_identity: &'a [u8],
+    /// The founder's identity as it is to be stored in the vault, sealed; `None` if it is not to be, because whoever keeps the vault
+    /// could try passphrases on it.
+    pub sealed_identity: Option<&'a [u8]>,
     /// The founder's first device.
     pub device: &'a DeviceKeys,
     /// Whether every recipient must be post-quantum.
@@ -81,7 +84,7 @@ pub fn init(options: &InitOptions<'_>, around: &Surroundings<'_>) -> Result<Init
             root_key: root.verifying_key(),
             recipient: options.identity.recipient().to_string(),
             role: Role::Owner,
-            devices: vec![certified(&vault, options.device, root, writer.pin)],
+            devices: vec![certified(&vault, &machine(options.device), root, writer.pin)],
             envelope_hash: member.pin,
         }],
         dedup_commitment: dedup_root_commitment(&vault, &keys.dedup_root),
@@ -91,9 +94,11 @@ pub fn init(options: &InitOptions<'_>, around: &Surroundings<'_>) -> Result<Init
     // What would not verify must not be stored: nobody could open the vault.
     state.verify(&stored_members)?;
 
-    let new = options.location.create(vault)?;
+    let new = options.location.create(vault, options.access)?;
     let envelope = |addressee| ObjectKey::Envelope { epoch: FIRST_EPOCH, addressee };
-    put(new.store(), &ObjectKey::Identity(user), options.sealed_identity)?;
+    if let Some(sealed) = options.sealed_identity {
+        put(new.store(), &ObjectKey::Identity(user), sealed)?;
+    }
     put(new.store(), &envelope(*user.as_bytes()), &member.file)?;
     put(new.store(), &envelope(*device.as_bytes()), &writer.file)?;
     put(new.store(), &ObjectKey::Statement(Seq::GENESIS), &stored_genesis)?;
@@ -105,18 +110,17 @@ pub fn init(options: &InitOptions<'_>, around: &Surroundings<'_>) -> Result<Init
 /// A device with its user's certificate and the hash of its writer envelope.
 pub(super) fn certified(
     vault: &VaultId,
-    device: &DeviceKeys,
+    device: &ListedDevice,
     root: &SigningKey,
     envelope_hash: [u8; 32],
 ) -> Device {
-    let signing_key = device.signing().verifying_key();
-    let recipient = device.recipient().to_string();
+    let ListedDevice { signing_key, recipient, kind } = device.clone();
     Device {
-        id: device.device_id(),
+        id: device.id(),
         signing_key,
-        certificate: log::certify_device(root, vault, (&signing_key, DeviceKind::Full), &recipient),
+        certificate: log::certify_device(root, vault, (&signing_key, kind), &recipient),
         recipient,
-        kind: DeviceKind::Full,
+        kind,
         envelope_hash,
     }
 }

@@ -3,9 +3,11 @@
 //! An operation takes what it depends on as [`Surroundings`]; it never prints or asks. It either returns a summary of what is
 //! now true, or an error and leaves the vault as it was before.
 
+pub mod answer;
 pub mod attest;
 pub mod backup;
 pub mod browse;
+pub mod cards;
 pub mod cat;
 pub mod check;
 pub mod compact;
@@ -13,11 +15,14 @@ mod contribution;
 pub mod copy;
 pub mod diff;
 pub mod enroll;
+pub mod expel;
 pub mod find;
 pub mod forget;
 pub mod groups;
 pub mod init;
 pub mod list;
+#[cfg(test)]
+mod on_a_server;
 pub mod prune;
 pub mod restore;
 pub mod retention;

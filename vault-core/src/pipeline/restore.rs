@@ -227,7 +227,7 @@ impl<'a> Engine<'a> {
         let (jobs_in, jobs) = bounded(WAITING_JOBS);
         // As many answers as candidates, and the planner limits those; so no writer ever waits for the planner.
         let (answers_in, answers) = unbounded();
-        let writers = thread::available_parallelism().map_or(2, usize::from);
+        let writers = self.domain.threads();
         thread::scope(|scope| {
             let threads: Vec<_> = (0..writers)
                 .map(|_| {

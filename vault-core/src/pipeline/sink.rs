@@ -23,6 +23,8 @@ use super::dedup::Known;
 
 /// Chunks that may wait in memory for an index object: about 60 bytes each.
 const UNINDEXED_CHUNKS: usize = 500_000;
+/// Packs that are on their way to one store at the same time, at most: each is 32 MiB of memory.
+const UPLOADERS_MAX: usize = 4;
 
 /// What a sink works with.
 #[derive(Clone, Copy)]
@@ -65,10 +67,12 @@ struct Gatherers {
 /// flushed is in the store and in an index object of each sink that has not failed.
 pub fn fill(sinks: &[&Sink<'_>], work: impl FnOnce(&[Packer<'_>])) {
     // With several, each waits less ahead: packs are what takes memory.
-    let (waiting_packs, uploaders) = if sinks.len() > 1 { (0, 1) } else { (1, 2) };
+    let several = sinks.len() > 1;
     thread::scope(|scope| {
         let mut packers = Vec::new();
         for &sink in sinks {
+            let parallel = sink.parts.store.parallel().clamp(1, UPLOADERS_MAX);
+            let (waiting_packs, uploaders) = if several { (0, 1) } else { (1, parallel) };
             let (full_packs, packs) = bounded(waiting_packs);
             for _ in 0..uploaders {
                 let packs = packs.clone();

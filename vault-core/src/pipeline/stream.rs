@@ -48,7 +48,7 @@ pub fn stream<'r>(
     let (jobs_in, jobs) = bounded(SLOTS);
     let kept = Kept::default();
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+        for _ in 0..domain.threads() {
             let (jobs, kept) = (jobs.clone(), &kept);
             scope.spawn(move || open_all(domain, &jobs, kept));
         }

@@ -1,12 +1,14 @@
-//! The suite that every store passes.
+//! The suite that every store passes, except those on servers, which have [one of their own](served).
 //!
 //! It says what [`Store`] promises, in code; it looks only through the trait. What a promise is worth after a power cut cannot
 //! be seen from here.
 
+pub mod served;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::{ObjectKey, ObjectKind, Put, Store, StoreError, StoreErrorKind};
+use super::{ObjectKey, ObjectKind, Put, Removal, Store, StoreError, StoreErrorKind};
 use crate::id::{Epoch, IndexId, PackId, Seq, UserId};
 
 /// More than any object of the suite has.
@@ -214,7 +216,7 @@ fn a_listing_may_use_the_store(store: &dyn Store) {
     }
     let empty = &mut |key, _| {
         store.get(&key, LIMIT).expect("it was just shown");
-        store.remove(&key).expect("it was just shown");
+        assert_eq!(store.remove(&key).expect("it was just shown"), Removal::Done);
         ControlFlow::Continue(())
     };
     store.list(ObjectKind::Pack, empty).expect("listing works");
@@ -225,7 +227,7 @@ fn a_listing_may_use_the_store(store: &dyn Store) {
 fn removed_objects_are_gone(store: &dyn Store) {
     for key in &one_of_each() {
         create(store, key, b"first");
-        store.remove(key).expect("it is there");
+        assert_eq!(store.remove(key).expect("it is there"), Removal::Done);
 
         let error = store.get(key, LIMIT).expect_err("it was removed");
         assert_eq!(error.kind(), StoreErrorKind::Missing, "{error:?}");

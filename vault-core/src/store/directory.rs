@@ -28,7 +28,7 @@ use rustix::io::Errno;
 
 use super::durable;
 use super::walk::{key_of, present, remove_file, walk};
-use super::{ObjectKey, ObjectKind, Put, Store, StoreError, vault_file};
+use super::{ObjectKey, ObjectKind, Put, Removal, Store, StoreError, vault_file};
 use crate::id::VaultId;
 use crate::time::Timestamp;
 
@@ -221,9 +221,9 @@ impl Store for DirectoryStore {
         Ok(())
     }
 
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
         if remove_file(&self.path(key))? {
-            return Ok(());
+            return Ok(Removal::Done);
         }
         self.check_present()?;
         Err(self.not_found(key))

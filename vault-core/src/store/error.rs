@@ -5,8 +5,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::key::ObjectKey;
 use crate::bytes::ByteSize;
+use crate::net::{NetError, NetErrorKind, ServerUrl};
+use crate::object::ObjectKey;
 
 /// A store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +143,35 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// A server has no such vault, or none for this user.
+    #[error("there is no vault at {location}, or not for this user")]
+    NoSuchVault {
+        /// Where it was looked for.
+        location: String,
+    },
+    /// The location is a vault on a server, and nothing is known of that server.
+    #[error("this machine has not joined {server}")]
+    NotJoined {
+        /// The server.
+        server: ServerUrl,
+    },
+    /// The location names a server, and no vault on it; or a new vault was to be made where another one is named.
+    #[error("{location} does not name the vault")]
+    WrongVault {
+        /// The location.
+        location: String,
+    },
+    /// A server could not be asked, or did not do what it was asked.
+    #[error("cannot {op} {location}")]
+    Server {
+        /// Where the store is.
+        location: String,
+        /// What was being done, as a verb.
+        op: &'static str,
+        /// What went wrong.
+        #[source]
+        source: Box<NetError>,
+    },
     /// The operating system reports another error.
     #[error("cannot {op} {}", path.display())]
     Io {
@@ -173,6 +203,10 @@ pub enum StoreErrorKind {
     Permission,
     /// This version of the program is too old.
     Unsupported,
+    /// A server cannot be reached, or is not able to answer.
+    Network,
+    /// The program was asked to stop while it waited.
+    Interrupted,
     /// The operating system failed.
     Io,
 }
@@ -182,7 +216,10 @@ impl StoreError {
     pub fn kind(&self) -> StoreErrorKind {
         match self {
             Self::NotFound { .. } => StoreErrorKind::Missing,
-            Self::NotAVault { .. } | Self::Gone { .. } => StoreErrorKind::NoVault,
+            Self::NotAVault { .. }
+            | Self::Gone { .. }
+            | Self::NoSuchVault { .. }
+            | Self::WrongVault { .. } => StoreErrorKind::NoVault,
             Self::Exists { .. } | Self::NotEmpty { .. } | Self::Busy { .. } => StoreErrorKind::Conflict,
             Self::TooLarge { .. }
             | Self::Truncated { .. }
@@ -190,7 +227,10 @@ impl StoreError {
             | Self::NotAFile { .. }
             | Self::MalformedVaultFile { .. } => StoreErrorKind::Integrity,
             Self::Full { .. } => StoreErrorKind::Full,
-            Self::ReadOnly { .. } | Self::Permission { .. } => StoreErrorKind::Permission,
+            Self::ReadOnly { .. } | Self::Permission { .. } | Self::NotJoined { .. } => {
+                StoreErrorKind::Permission
+            }
+            Self::Server { source, .. } => kind_of_server(source.kind()),
             Self::NewerFormat { .. } => StoreErrorKind::Unsupported,
             Self::Io { .. } => StoreErrorKind::Io,
         }
@@ -205,6 +245,23 @@ impl StoreError {
             io::ErrorKind::PermissionDenied => Self::Permission { op, path, source },
             _ => Self::Io { op, path, source },
         }
+    }
+}
+
+fn kind_of_server(kind: NetErrorKind) -> StoreErrorKind {
+    match kind {
+        // What is asked of a vault that is not there (any more): that an object is not has an error of its own.
+        NetErrorKind::NotFound => StoreErrorKind::NoVault,
+        NetErrorKind::Unauthorized | NetErrorKind::ClockSkew | NetErrorKind::Forbidden => {
+            StoreErrorKind::Permission
+        }
+        NetErrorKind::Taken => StoreErrorKind::Conflict,
+        NetErrorKind::Quota | NetErrorKind::Full => StoreErrorKind::Full,
+        NetErrorKind::Integrity => StoreErrorKind::Integrity,
+        NetErrorKind::Protocol => StoreErrorKind::Unsupported,
+        NetErrorKind::Interrupted => StoreErrorKind::Interrupted,
+        NetErrorKind::Network | NetErrorKind::TooSlow | NetErrorKind::Server => StoreErrorKind::Network,
+        NetErrorKind::Expired | NetErrorKind::Invalid => StoreErrorKind::Io,
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::{ObjectKey, ObjectKind, Put, Store, StoreError};
+use super::{ObjectKey, ObjectKind, Put, Removal, Store, StoreError};
 use crate::time::Timestamp;
 
 /// One thing that was asked of a store.
@@ -172,8 +172,12 @@ impl<S: Store> Store for FaultyStore<S> {
         self.run(Operation::List(kind), |store| store.list(kind, each))
     }
 
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
         self.run(Operation::Remove(*key), |store| store.remove(key))
+    }
+
+    fn parallel(&self) -> usize {
+        self.inner.parallel()
     }
 
     fn description(&self) -> String {
@@ -237,7 +241,7 @@ mod tests {
         assert_eq!(kind_of_put(&store, 1), Err(StoreErrorKind::Full));
         assert_eq!(kind_of_put(&store, 2), Err(StoreErrorKind::Full));
         assert_eq!(store.get(&key(0), 9).unwrap(), b"bytes");
-        store.remove(&key(0)).unwrap();
+        assert_eq!(store.remove(&key(0)).unwrap(), Removal::Done);
     }
 
     #[test]

@@ -7,16 +7,9 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{ObjectKey, ObjectKind, Put, Store, StoreError};
-use crate::time::Timestamp;
-
-/// Time as it passes, and waiting for it to pass.
-pub trait Pace: Send + Sync {
-    /// The time since some moment that stays the same; never less than before.
-    fn elapsed(&self) -> Duration;
-    /// Returns when so much time has passed.
-    fn wait(&self, time: Duration);
-}
+use super::{ObjectKey, ObjectKind, Put, Removal, Store, StoreError};
+use crate::id::Seq;
+use crate::time::{Pace, Timestamp};
 
 /// Passes operations on to another store, and waits as long as the bytes they move take at the limit.
 pub struct LimitedStore<S> {
@@ -96,8 +89,16 @@ impl<S: Store> Store for LimitedStore<S> {
         self.inner.list(kind, each)
     }
 
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
         self.inner.remove(key)
+    }
+
+    fn last_statement(&self) -> Result<Option<Seq>, StoreError> {
+        self.inner.last_statement()
+    }
+
+    fn parallel(&self) -> usize {
+        self.inner.parallel()
     }
 
     fn description(&self) -> String {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{ObjectKey, ObjectKind, Put, Store, StoreError};
+use super::{ObjectKey, ObjectKind, Put, Removal, Store, StoreError};
 use crate::time::Timestamp;
 
 /// Keeps objects in memory. Its clock stands still at 1970-01-01 until it is set.
@@ -136,8 +136,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
-        self.contents().objects.remove(key).map(drop).ok_or_else(|| self.not_found(key))
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
+        self.contents().objects.remove(key).map(|_| Removal::Done).ok_or_else(|| self.not_found(key))
     }
 
     fn description(&self) -> String {

@@ -7,11 +7,11 @@ mod create;
 mod directory;
 mod durable;
 mod error;
-mod key;
 mod limit;
 pub mod location;
 mod lock;
 mod memory;
+mod remote;
 mod vault_file;
 mod walk;
 
@@ -27,14 +27,16 @@ use std::ops::ControlFlow;
 pub use self::create::UnpublishedDirectory;
 pub use self::directory::DirectoryStore;
 pub use self::error::{StoreError, StoreErrorKind};
-pub use self::key::{ObjectKey, ObjectKind};
 pub use self::limit::LimitedStore;
 pub(crate) use self::lock::Locked;
 pub use self::memory::MemoryStore;
+pub use self::remote::{RemoteStore, UnpublishedRemote};
 pub use self::vault_file::FORMAT;
 #[cfg(feature = "testing")]
 pub use self::vault_file::decode_any as decode_any_vault_file;
+pub use crate::object::{ObjectKey, ObjectKind};
 
+use crate::id::Seq;
 use crate::time::Timestamp;
 
 /// What [`Store::put_new`] found.
@@ -45,6 +47,15 @@ pub enum Put {
     Created,
     /// An object of that name existed and was left as it was.
     AlreadyThere,
+}
+
+/// What [`Store::remove`] has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// The object is gone.
+    Done,
+    /// Nothing: such a store deletes by itself what a `condemn` statement names, and in its own time.
+    ByTheLog,
 }
 
 /// Keeps the objects of one vault.
@@ -60,8 +71,9 @@ pub enum Put {
 /// - **Bounded.** Nothing is allocated for an object before its size has been compared with what the caller asked for.
 ///
 /// *Implementors may assume this:* names of packs and index objects are hashes of their bytes, so two objects under one such
-/// name are the same object; objects fit in memory (a pack is below 100 MB); removals are rare; and an object that is
-/// being removed is not being put.
+/// name are the same object; objects fit in memory (a pack is below 100 MB); removals are rare; an object that is
+/// being removed is not being put; and nothing is removed but what a `condemn` statement has named, and index objects that are in
+/// force nowhere any more.
 ///
 /// *Not promised:* that the bytes are the right ones (disks rot and servers lie: the reader compares hashes and opens seals),
 /// that a removal survives a crash (removing again does no harm), and streaming.
@@ -118,12 +130,32 @@ pub trait Store: Send + Sync {
         each: &mut dyn FnMut(ObjectKey, u64) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
-    /// Removes an object. After a crash it may be there again.
+    /// Removes an object, unless the store does that by itself. After a crash it may be there again.
+    ///
+    /// A store either removes whatever it is told to, or answers [`Removal::ByTheLog`] to everything: it executes the log, and takes
+    /// orders from nobody. To whoever calls, both are success.
     ///
     /// # Errors
     ///
     /// [`StoreError::NotFound`].
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError>;
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError>;
+
+    /// Returns the highest number of a statement; `None` if there is none.
+    fn last_statement(&self) -> Result<Option<Seq>, StoreError> {
+        let mut last = None;
+        self.list(ObjectKind::Statement, &mut |key, _| {
+            if let ObjectKey::Statement(seq) = key {
+                last = Some(seq);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(last)
+    }
+
+    /// Returns how many calls at once it takes to keep the store busy: more where each has to wait for an answer from afar.
+    fn parallel(&self) -> usize {
+        2
+    }
 
     /// Returns where the store is, for messages: a path or a URL.
     fn description(&self) -> String;
@@ -155,8 +187,14 @@ macro_rules! store_through_pointer {
             ) -> Result<(), StoreError> {
                 (**self).list(kind, each)
             }
-            fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
+            fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
                 (**self).remove(key)
+            }
+            fn last_statement(&self) -> Result<Option<Seq>, StoreError> {
+                (**self).last_statement()
+            }
+            fn parallel(&self) -> usize {
+                (**self).parallel()
             }
             fn description(&self) -> String {
                 (**self).description()

@@ -23,6 +23,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use crate::chunk::compress::Decompressor;
 use crate::crypto::aead::SealedKind;
@@ -49,6 +50,8 @@ const STATEMENT_MAX_BYTES: u64 = 1 << 20;
 pub(crate) const AGE_FILE_MAX_BYTES: u64 = 1 << 20;
 /// Index objects whose chunks are sorted together in memory into one run of the index.
 const RUN_CHUNKS: usize = 1_000_000;
+/// Index objects that are read from afar at the same time: each takes up to about 20 MB.
+const INDEXES_AT_ONCE: usize = 4;
 /// How often an append is tried again when others append at the same time.
 const APPEND_ATTEMPTS: u32 = 100;
 
@@ -266,14 +269,19 @@ impl Vault {
             objects.clear();
             added
         };
-        for (domain, id) in self.state.all_indexes().filter(|(_, id)| !covered.contains(id)) {
-            let Some(keys) = keys_of(domain) else { continue };
-            match self.read_index(id, keys) {
-                Ok(named) => {
-                    rows += named.iter().map(|pack| pack.table.chunk_rows().len()).sum::<usize>();
-                    objects.push((id, named));
+        let new = self.state.all_indexes().filter(|(_, id)| !covered.contains(id));
+        let new: Vec<_> = new.filter_map(|(domain, id)| Some((id, keys_of(domain)?))).collect();
+        // Where each answer takes its time, several are waited for together.
+        let at_once = if self.store.parallel() > 2 { INDEXES_AT_ONCE } else { 1 };
+        for group in new.chunks(at_once) {
+            for ((id, _), read) in group.iter().zip(self.read_indexes(group)) {
+                match read {
+                    Ok(named) => {
+                        rows += named.iter().map(|pack| pack.table.chunk_rows().len()).sum::<usize>();
+                        objects.push((*id, named));
+                    }
+                    Err(error) => faults.push(error),
                 }
-                Err(error) => faults.push(error),
             }
             if rows >= RUN_CHUNKS {
                 flush(&mut objects)?;
@@ -282,6 +290,18 @@ impl Vault {
         }
         flush(&mut objects)?;
         Ok(faults)
+    }
+
+    /// Reads some index objects at the same time.
+    fn read_indexes(&self, group: &[(IndexId, &DomainKeys)]) -> Vec<Result<Vec<IndexedPack>, Error>> {
+        if let [(id, keys)] = group {
+            return vec![self.read_index(*id, keys)];
+        }
+        thread::scope(|scope| {
+            let readers: Vec<_> =
+                group.iter().map(|(id, keys)| scope.spawn(move || self.read_index(*id, keys))).collect();
+            readers.into_iter().map(|reader| reader.join().unwrap_or(Err(Error::WorkerLost))).collect()
+        })
     }
 
     /// Reads an index object of the domain whose keys these are.
@@ -356,18 +376,13 @@ fn after_the_end(followed: &Result<(State, Head), FollowError<StoreError>>) -> O
 
 /// A statement that stands after the end of the log shows that one in between, `next`, is missing.
 fn refuse_gap(store: &dyn Store, next: Seq) -> Result<(), Error> {
-    let mut last = next;
-    store.list(ObjectKind::Statement, &mut |key, _| {
-        if let ObjectKey::Statement(seq) = key {
-            last = last.max(seq);
+    match store.last_statement()? {
+        // If it is there now, it was appended a moment ago.
+        Some(last) if last > next && read_statement(store, next)?.is_none() => {
+            Err(Error::History(FollowError::Gap { missing: next, later: last }))
         }
-        ControlFlow::Continue(())
-    })?;
-    // If it is there now, it was appended a moment ago.
-    if last > next && read_statement(store, next)?.is_none() {
-        return Err(Error::History(FollowError::Gap { missing: next, later: last }));
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn log_error(error: FollowError<StoreError>) -> Error {

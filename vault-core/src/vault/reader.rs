@@ -326,6 +326,12 @@ pub struct DomainReader<'r> {
 }
 
 impl<'r> DomainReader<'r> {
+    /// How many threads keep store and processors busy: some wait for the store while others open what has come.
+    pub(crate) fn threads(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        processors.max(self.reader.store.parallel())
+    }
+
     /// The reader it is a view on.
     pub fn reader(&self) -> &'r Reader {
         self.reader

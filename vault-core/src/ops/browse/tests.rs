@@ -19,7 +19,7 @@ use crate::ops::backup::{BackupOptions, backup};
 use crate::ops::init::{InitOptions, init};
 use crate::ops::{Stop, Surroundings};
 use crate::progress::Silent;
-use crate::store::location::Location;
+use crate::store::location::{Access, Location};
 use crate::time::FixedClock;
 use crate::vault::LocalPaths;
 
@@ -47,8 +47,9 @@ impl Subject {
         let sealed = subject.identity.seal_to(&[subject.identity.recipient()]).unwrap();
         let options = InitOptions {
             location: &subject.location(),
+            access: &Access::local(),
             identity: &subject.identity,
-            sealed_identity: &sealed,
+            sealed_identity: Some(&sealed),
             device: &subject.device,
             pq: PqPolicy::Required,
             chunker: Params::new(1 << 10, 11, 16 << 10).unwrap(),
@@ -79,7 +80,7 @@ impl Subject {
     fn open(&self) -> Vault {
         let local =
             LocalPaths { state: self.root.path().join("state"), cache: self.root.path().join("cache") };
-        Vault::open(self.location().open().unwrap(), local).unwrap()
+        Vault::open(self.location().open(&Access::local()).unwrap(), local).unwrap()
     }
 
     fn back_up(&self) -> SnapshotId {

@@ -64,7 +64,8 @@ impl Verifier<'_> {
                 outcomes.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(outcome);
             }
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors.max(self.vault.store().parallel()).min(THREADS_MAX);
         thread::scope(|scope| {
             for _ in 0..threads.min(batch.len()) {
                 scope.spawn(work);

@@ -15,7 +15,7 @@ use crate::ops::Stop;
 use crate::ops::backup::{BackupOptions, backup};
 use crate::ops::init::{InitOptions, init};
 use crate::progress::{Recording, Silent};
-use crate::store::location::Location;
+use crate::store::location::{Access, Location};
 use crate::time::{FixedClock, Timestamp};
 use crate::vault::LocalPaths;
 
@@ -40,8 +40,9 @@ impl TestVault {
         let sealed = vault.identity.seal_to(&[vault.identity.recipient()]).unwrap();
         let options = InitOptions {
             location: &vault.location(),
+            access: &Access::local(),
             identity: &vault.identity,
-            sealed_identity: &sealed,
+            sealed_identity: Some(&sealed),
             device: &device,
             pq: PqPolicy::Required,
             chunker: Params::default(),
@@ -72,7 +73,7 @@ impl TestVault {
     fn open(&self) -> Result<Vault, Error> {
         let local =
             LocalPaths { state: self.root.path().join("state"), cache: self.root.path().join("cache") };
-        Vault::open(self.location().open()?, local)
+        Vault::open(self.location().open(&Access::local())?, local)
     }
 
     /// Checks with an empty cache, as another machine would.
@@ -90,7 +91,7 @@ impl TestVault {
     /// The objects of a kind, in order.
     fn objects(&self, kind: ObjectKind) -> Vec<ObjectKey> {
         let mut keys = Vec::new();
-        let store = self.location().open().unwrap().store;
+        let store = self.location().open(&Access::local()).unwrap().store;
         store
             .list(kind, &mut |key, _| {
                 keys.push(key);
@@ -289,7 +290,7 @@ fn flipped_bytes_anywhere_in_a_pack_are_found() {
 #[test]
 fn a_pack_that_no_index_names_is_no_damage() {
     let vault = TestVault::new();
-    let store = vault.location().open().unwrap().store;
+    let store = vault.location().open(&Access::local()).unwrap().store;
     let _ = store.put_new(&ObjectKey::Pack(PackId::new([7; 32])), b"left behind").unwrap();
 
     let summary = vault.check(true).unwrap();

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::store::{ObjectKey, ObjectKind, Put, Store, StoreError};
+use crate::store::{ObjectKey, ObjectKind, Put, Removal, Store, StoreError};
 use crate::time::Timestamp;
 
 /// A store that keeps nothing.
@@ -39,7 +39,7 @@ impl Store for Nowhere {
         Ok(())
     }
 
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
         Err(nothing(key))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::id::IndexId;
-use crate::store::{ObjectKey, ObjectKind, StoreError};
+use crate::store::{ObjectKey, ObjectKind, Removal, StoreError};
 use crate::vault::reader::domain_keys;
 
 use super::plan::is_older;
@@ -97,10 +97,10 @@ pub(super) fn replaced(
     Ok(())
 }
 
-/// Removes an object; that it is gone already is as good.
+/// Removes an object; that it is gone already is as good, and so is that the store follows the log by itself.
 pub(super) fn remove(pruner: &Pruner<'_>, key: &ObjectKey) -> Result<(), Error> {
     match pruner.vault.store().remove(key) {
-        Err(StoreError::NotFound { .. }) | Ok(()) => Ok(()),
+        Err(StoreError::NotFound { .. }) | Ok(Removal::Done | Removal::ByTheLog) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,0 +1,156 @@
+//! What a server does for a user: joining, cards, new devices, what is theirs, and what was done in their vaults.
+//!
+//! A card comes as it is stored: whoever reads it verifies the chain.
+
+use super::client::{Means, Server};
+use super::error::{NetError, NetErrorKind};
+use super::request::Request;
+use super::tls::Trust;
+use crate::crypto::sign::VerifyingKey;
+use crate::id::{RequestId, UserId, VaultId};
+use crate::wire::encoding::{Binary, ByteText};
+use crate::wire::entries::Entries;
+use crate::wire::invite::InviteUrl;
+use crate::wire::limits;
+use crate::wire::v1::audit::{AuditEntry, AuditHead, AuditPage};
+use crate::wire::v1::devices::{NewDevice, RequestMade, RequestedDevice};
+use crate::wire::v1::join::{JoinAnswer, JoinRequest};
+use crate::wire::v1::me::Me;
+use crate::wire::v1::paths;
+use crate::wire::v1::server::ServerInfo;
+
+/// What joining brings, both proven by the invite's secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// Who one is there.
+    pub user: UserId,
+    /// By what the server's receipts verify.
+    pub receipt_key: VerifyingKey,
+}
+
+/// What became of an entry of a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CardAppended {
+    /// It has the number.
+    New,
+    /// It had it already.
+    Same,
+    /// Another entry has it.
+    Taken,
+}
+
+impl Server {
+    /// The server that an invite leads to.
+    pub fn of_invite(invite: &InviteUrl, means: Means) -> Result<Self, NetError> {
+        let trust = invite.pin.map_or(Trust::System, Trust::Pin);
+        Self::new(invite.authority.clone().into(), trust, means)
+    }
+
+    /// Uses an invite up: brings a card entry, and gets the receipt key. Asked once only; if the answer is lost, the card tells whether it
+    /// arrived.
+    pub fn join(&self, invite: &InviteUrl, entry: &[u8]) -> Result<Joined, NetError> {
+        let auth = invite.auth();
+        let mac = Binary(auth.join_mac(entry));
+        let json =
+            self.to_json(&JoinRequest { invite: invite.invite, entry: ByteText(entry.to_vec()), mac })?;
+        let answer = self.ask(&Request::post(paths::JOIN.to_owned(), &json).open())?;
+        let answer: JoinAnswer = self.json(&answer)?;
+        auth.verify_joined(&answer.receipt_key, entry, &answer.mac.0)
+            .map_err(|_| self.forged("it does not know the secret of the invite"))?;
+        Ok(Joined { user: answer.user, receipt_key: answer.receipt_key })
+    }
+
+    /// What the server says about itself. Not signed: good for its time and limits, never for its keys.
+    pub fn info(&self) -> Result<ServerInfo, NetError> {
+        let answer = self.ask(&Request::get(paths::SERVER.to_owned()).open())?;
+        self.json(&answer)
+    }
+
+    /// Who asks, and what they have.
+    pub fn me(&self) -> Result<Me, NetError> {
+        let answer = self.ask(&Request::get(paths::ME.to_owned()))?;
+        self.json(&answer)
+    }
+
+    /// A user's card from entry `from` on, to its end.
+    pub fn card(&self, user: &UserId, from: u64) -> Result<Vec<Vec<u8>>, NetError> {
+        let mut entries = Vec::new();
+        loop {
+            let next = from.saturating_add(entries.len() as u64);
+            let request = Request::get(paths::card(user)).with("from", next);
+            let answer = self.ask(&request.limit(limits::ENTRIES_BYTES as u64))?;
+            if answer.body.is_empty() {
+                return Ok(entries);
+            }
+            for entry in Entries::new(&answer.body, limits::CARD_BYTES) {
+                let entry = entry.map_err(|_| self.not_the_protocol("a card is not well-formed"))?;
+                entries.push(entry.bytes.to_vec());
+            }
+            if entries.len() > CARD_ENTRIES_MAX {
+                return Err(self.not_the_protocol("a card has no end"));
+            }
+        }
+    }
+
+    /// Appends an entry to a card, if its number is still free.
+    pub fn append_card(&self, user: &UserId, seq: u64, entry: &[u8]) -> Result<CardAppended, NetError> {
+        match self.ask(&Request::put(paths::card_entry(user, seq), entry)) {
+            Ok(answer) if answer.status == 201 => Ok(CardAppended::New),
+            Ok(_) => Ok(CardAppended::Same),
+            Err(error) if error.kind() == NetErrorKind::Taken => Ok(CardAppended::Taken),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks that a new device be taken onto a card. Not signed: nobody knows the device yet.
+    pub fn request_device(&self, device: &NewDevice) -> Result<RequestMade, NetError> {
+        let json = self.to_json(device)?;
+        let answer = self.ask(&Request::post(paths::DEVICE_REQUESTS.to_owned(), &json).open())?;
+        self.json(&answer)
+    }
+
+    /// The keys of a device that asks. To be believed only after their fingerprint has been compared.
+    pub fn requested_device(&self, request: &RequestId) -> Result<RequestedDevice, NetError> {
+        let answer = self.ask(&Request::get(paths::device_request(request)))?;
+        self.json(&answer)
+    }
+
+    /// Leaves the sealed answer for a new device.
+    pub fn answer_device(&self, request: &RequestId, sealed: &[u8]) -> Result<(), NetError> {
+        self.ask(&Request::put(paths::device_answer(request), sealed)).map(drop)
+    }
+
+    /// The sealed answer to this new device; `None` until there is one.
+    pub fn device_answer(&self, request: &RequestId) -> Result<Option<Vec<u8>>, NetError> {
+        let request = Request::get(paths::device_answer(request)).limit(limits::DEVICE_ANSWER_BYTES);
+        match self.ask(&request) {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(error) if error.kind() == NetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One page of what was done in a vault since `head`, verified to continue the chain; where the chain is then, and whether there is
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::Forged`] if the chain does not go on from there: an entry was changed, left out or put in.
+    pub fn audit(
+        &self,
+        vault: &VaultId,
+        head: AuditHead,
+    ) -> Result<(Vec<AuditEntry>, AuditHead, bool), NetError> {
+        let request = Request::get(paths::audit(vault)).with("after", head.seq);
+        let answer = self.ask(&request.with("limit", limits::LISTED_AUDIT))?;
+        let page: AuditPage = self.json(&answer)?;
+        let reached = head.follow(&page.entries).map_err(|_| self.forged("the chain of what was done"))?;
+        if page.more && page.entries.is_empty() {
+            return Err(self.not_the_protocol("an audit goes on, but does not get further"));
+        }
+        Ok((page.entries, reached, page.more))
+    }
+}
+
+/// Entries that a card has at most in practice: one for each change of somebody's devices.
+const CARD_ENTRIES_MAX: usize = 100_000;
