@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, backup, cat, check, compact, completions, config, copy, diff, doctor, find, forget, init, ls,
-    mount, prune, recovery, restore, run, schedule, snapshots, stats, status, tag,
+    agent, audit, backup, cat, check, compact, completions, config, copy, device, diff, doctor, find, forget,
+    init, join, ls, mount, prune, recovery, restore, run, schedule, snapshots, stats, status, tag, undelete,
+    vaults, whoami,
 };
 use crate::context::Context;
 use crate::error::CliError;
@@ -49,8 +50,8 @@ Examples:
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Globals {
-    /// Vault to work on: a directory, or a name from the configuration
-    /// [default: that in `VAULT_LOCATION`, or the only one configured]
+    /// Vault to work on: a directory, the URL of one on a server, or a name
+    /// [default: that in `VAULT_LOCATION`, or the only one with a name]
     #[arg(long, global = true, value_name = "LOCATION")]
     pub(crate) vault: Option<OsString>,
 
@@ -105,6 +106,12 @@ enum Command {
     Schedule(schedule::Schedule),
     Recovery(recovery::Recovery),
     Doctor(doctor::Doctor),
+    Join(join::Join),
+    Device(device::Device),
+    Audit(audit::Audit),
+    Undelete(undelete::Undelete),
+    Vaults(vaults::Vaults),
+    Whoami(whoami::Whoami),
     Mount(mount::Mount),
     Lock(agent::Lock),
     Agent(agent::Agent),
@@ -138,6 +145,12 @@ impl Command {
             Self::Schedule(command) => command.run(context),
             Self::Recovery(command) => command.run(context),
             Self::Doctor(doctor::Doctor {}) => doctor::Doctor::run(context),
+            Self::Join(command) => command.run(context),
+            Self::Device(command) => command.run(context),
+            Self::Audit(command) => command.run(context),
+            Self::Undelete(command) => command.run(context),
+            Self::Vaults(command) => command.run(context),
+            Self::Whoami(whoami::Whoami {}) => whoami::Whoami::run(context),
             Self::Mount(command) => command.run(context),
             Self::Lock(agent::Lock {}) => agent::Lock::run(context),
             Self::Agent(command) => command.run(),

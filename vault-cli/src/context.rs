@@ -2,9 +2,13 @@
 //!
 //! Nothing is opened before a command asks for it; so a command that needs no passphrase never asks for one.
 
-use std::cell::OnceCell;
+mod access;
+
+use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use vault_core::crypto::random::SystemRandom;
@@ -13,17 +17,18 @@ use vault_core::id::{SnapshotId, VaultId};
 use vault_core::keys::device::DeviceKeys;
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::log::Head;
+use vault_core::net::Server;
 use vault_core::ops::Surroundings;
 use vault_core::ops::snapshots::snapshots;
-use vault_core::store::location::Location;
+use vault_core::store::location::{Access, Location};
 use vault_core::time::{Clock as _, Timestamp};
 use vault_core::vault::{Reader, Vault};
 
 use crate::cli::Globals;
 use crate::clock::{SystemClock, SystemPace};
-use crate::config::file::{ConfigError, VaultSettings};
+use crate::config::file::VaultSettings;
 use crate::config::{self, Configuration};
-use crate::error::CliError;
+use crate::error::{CliError, ServerError};
 use crate::filter::FilterOptions;
 use crate::paths::Directories;
 use crate::places::{self, Known};
@@ -32,6 +37,8 @@ use crate::ui::progress::Display;
 use crate::ui::{Ui, Verbosity};
 use crate::unlock::{Configured, KeyOptions};
 use crate::{agent, identity, paths, signals};
+
+pub(crate) use self::access::NewPlace;
 
 /// The global options, and what was found out with them.
 pub(crate) struct Context {
@@ -44,8 +51,12 @@ pub(crate) struct Context {
     /// What `--config` says.
     config_file: Option<PathBuf>,
     chosen: OnceCell<Chosen>,
+    /// The vault that was made where a name meant none before.
+    made: OnceCell<Chosen>,
     configuration: OnceCell<Configuration>,
     directories: OnceCell<Directories>,
+    /// Servers that were asked: their connections are kept.
+    asked: Rc<RefCell<Vec<Arc<Server>>>>,
     clock: SystemClock,
     random: SystemRandom,
 }
@@ -75,8 +86,10 @@ impl Context {
             vault: globals.vault,
             config_file: globals.config,
             chosen: OnceCell::new(),
+            made: OnceCell::new(),
             configuration: OnceCell::new(),
             directories: OnceCell::new(),
+            asked: Rc::default(),
             clock: SystemClock,
             random: SystemRandom::new(),
         }
@@ -96,8 +109,10 @@ impl Context {
             vault: self.vault.clone(),
             config_file: self.config_file.clone(),
             chosen: OnceCell::new(),
+            made: OnceCell::new(),
             configuration: self.configuration.clone(),
             directories: self.directories.clone(),
+            asked: Rc::clone(&self.asked),
             clock: SystemClock,
             random: SystemRandom::new(),
         }
@@ -145,18 +160,20 @@ impl Context {
             };
             return Ok(self.chosen.get_or_init(|| chosen).location.clone());
         }
-        let known = self.configuration()?.vaults.keys().cloned().collect();
-        Err(ConfigError::NoVault { name: name.clone(), known }.into())
+        if let Some(chosen) = self.named_on_server(name)? {
+            return Ok(self.chosen.get_or_init(|| chosen).location.clone());
+        }
+        Err(ServerError::UnknownVault { name: name.clone(), known: self.known_names()? }.into())
     }
 
     /// The vault that the option names, or the environment, or the configuration if it has only one or one called `default`.
     fn chosen(&self) -> Result<&Chosen, CliError> {
-        if let Some(chosen) = self.chosen.get() {
+        if let Some(chosen) = self.made.get().or_else(|| self.chosen.get()) {
             return Ok(chosen);
         }
         let text = match self.vault.clone().or_else(config::location) {
             Some(text) => text,
-            None => self.configuration()?.usual_vault().ok_or(CliError::NoLocation)?.into(),
+            None => self.usual_vault()?.into(),
         };
         // What has a slash is a place: that needs no configuration, and a broken one is not in the way of a restore.
         let name = text.to_str().filter(|text| !text.contains('/'));
@@ -164,10 +181,36 @@ impl Context {
             Some(name) => self.configuration()?.vaults.get(name),
             None => None,
         };
+        if let Some(name) = name.filter(|_| settings.is_none())
+            && let Some(chosen) = self.unconfigured(name)?
+        {
+            return Ok(self.chosen.get_or_init(|| chosen));
+        }
         let location = Location::parse(settings.map_or(&text, |settings| &settings.location))?;
         let name = settings.and(name).map(str::to_owned);
         let chosen = Chosen { text: text.clone(), name, location };
         Ok(self.chosen.get_or_init(|| chosen))
+    }
+
+    /// The vault that is meant where none is named.
+    fn usual_vault(&self) -> Result<String, CliError> {
+        if let Some(configured) = self.configuration()?.usual_vault() {
+            return Ok(configured.to_owned());
+        }
+        let of_server = if self.configuration()?.vaults.is_empty() { self.usual_on_server()? } else { None };
+        of_server.ok_or(CliError::NoLocation)
+    }
+
+    /// What a bare word means that is not in the configuration: a vault on a server, or else a directory. Who has joined a server
+    /// and mistypes a name is told the names.
+    fn unconfigured(&self, name: &str) -> Result<Option<Chosen>, CliError> {
+        if let Some(chosen) = self.named_on_server(name)? {
+            return Ok(Some(chosen));
+        }
+        if Path::new(name).exists() || self.servers()?.all()?.is_empty() {
+            return Ok(None);
+        }
+        Err(ServerError::UnknownVault { name: name.to_owned(), known: self.known_names()? }.into())
     }
 
     /// What the configuration says about the vault at hand.
@@ -235,8 +278,18 @@ impl Context {
 
     /// As [`Self::open`]; where this machine remembers nothing about the vault, its log must extend `known`.
     pub(crate) fn open_knowing(&self, location: &Location, known: Option<Head>) -> Result<Vault, CliError> {
+        self.open_through(location, known, &self.access(location)?)
+    }
+
+    /// As [`Self::open_knowing`], by this access.
+    pub(crate) fn open_through(
+        &self,
+        location: &Location,
+        known: Option<Head>,
+        access: &Access,
+    ) -> Result<Vault, CliError> {
         let directories = self.directories()?;
-        let store = location.open().map_err(Error::from)?;
+        let store = location.open(access).map_err(Error::from)?;
         let store = match self.bandwidth {
             Some(bytes_per_second) => store.limited(bytes_per_second, Box::new(SystemPace::new())),
             None => store,

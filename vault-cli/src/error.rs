@@ -2,6 +2,8 @@
 //!
 //! Like the library's errors these are facts without advice; what to try next stands in `report`.
 
+mod server;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -15,6 +17,8 @@ use vault_core::keys::key_file::KeyFileError;
 use vault_core::keys::kit::KitError;
 use vault_core::keys::recipient::RecipientError;
 use vault_core::store::location::ParseLocationError;
+
+pub(crate) use self::server::ServerError;
 
 use crate::commands::mount::MountError;
 use crate::config::file::ConfigError;
@@ -50,6 +54,9 @@ pub(crate) enum CliError {
         /// The file that remembers it.
         places: PathBuf,
     },
+    /// Something about a server.
+    #[error(transparent)]
+    Server(Box<ServerError>),
     /// No vault is named.
     #[error("no vault is given")]
     NoLocation,
@@ -336,6 +343,7 @@ impl CliError {
             Self::Core(error) => error.kind().into(),
             Self::History { error, .. } => error.kind().into(),
             Self::OtherVault { .. } | Self::KitOfOtherVault { .. } => Exit::Integrity,
+            Self::Server(error) => error.exit(),
             Self::JsonNeedsOutput
             | Self::OneSnapshot
             | Self::ArchiveToTerminal
@@ -440,6 +448,12 @@ impl From<IdentityFileError> for CliError {
             IdentityFileError::Open(error) => Self::Unlock(error),
             error => Self::IdentityContents(error),
         }
+    }
+}
+
+impl From<ServerError> for CliError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(Box::new(error))
     }
 }
 

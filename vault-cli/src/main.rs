@@ -21,6 +21,7 @@ mod places;
 mod reference;
 mod report;
 mod schedule;
+mod servers;
 mod signals;
 mod spec;
 mod ui;

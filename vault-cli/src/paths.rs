@@ -84,6 +84,11 @@ impl Directories {
         self.state.join("places")
     }
 
+    /// What is remembered about the servers that were joined.
+    pub(crate) fn servers(&self) -> PathBuf {
+        self.state.join("servers")
+    }
+
     /// What is remembered about the runs of a profile.
     pub(crate) fn runs(&self, profile: &str) -> PathBuf {
         self.state.join("runs").join(profile)

@@ -34,6 +34,7 @@ fn lines(error: &CliError, vault: Option<&str>, colored: bool) -> Vec<String> {
     let told: &(dyn StdError + 'static) = match error {
         // A store's error says by itself what happened, and to what.
         CliError::Core(Error::Store(error)) => error,
+        CliError::Core(Error::Net(error)) => error,
         CliError::History { error, .. } => &**error,
         error => error,
     };
@@ -54,6 +55,7 @@ pub(crate) fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
 pub(crate) fn in_one_line(error: &CliError) -> String {
     let told: &(dyn StdError + 'static) = match error {
         CliError::Core(Error::Store(error)) => error,
+        CliError::Core(Error::Net(error)) => error,
         CliError::History { error, .. } => &**error,
         error => error,
     };

@@ -36,6 +36,11 @@ pub(crate) fn stop_operation() -> io::Result<&'static Stop> {
     Ok(&STOP)
 }
 
+/// Whether the operation is asked to stop.
+pub(crate) fn stop_requested() -> bool {
+    STOP.requested()
+}
+
 /// Runs a prompt, which itself returns when Ctrl-C is typed.
 pub(crate) fn during_prompt<T>(prompt: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     listen()?;

@@ -14,7 +14,7 @@ use vault_core::log::PqPolicy;
 use vault_core::ops;
 use vault_core::store::location::Location;
 
-use crate::context::Context;
+use crate::context::{Context, NewPlace};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ui::progress::Display;
@@ -24,10 +24,13 @@ use crate::{identity, values};
 
 /// Make a new vault
 ///
-/// The vault is made in a directory that is empty or does not exist. Your identity opens it: the first time, one is made,
+/// The vault is made in a directory that is empty or does not exist, or, where --vault is a bare name and a server was joined, on
+/// that. Your identity opens it: the first time, one is made,
 /// sealed with a passphrase or to --recipient, and kept on this machine and in the vault. Further vaults use the same one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  vault init --vault /mnt/disk/my-vault")]
+#[command(
+    after_help = "Examples:\n  vault init --vault /mnt/disk/my-vault\n  vault init --vault photos --server https://vault.example.org:8443"
+)]
 pub(crate) struct Init {
     #[command(flatten)]
     new: NewVault,
@@ -47,6 +50,14 @@ pub(crate) struct NewVault {
     /// Whether recipients are post-quantum: required or preferred
     #[arg(long, value_enum, value_name = "POLICY", hide_possible_values = true)]
     pq: Option<Pq>,
+
+    /// Make it on this server, where several were joined
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+
+    /// Keep the sealed identity on the server too, which could try passphrases on it
+    #[arg(long)]
+    store_identity: bool,
 
     /// Sizes of chunks, for measurements
     #[arg(long, hide = true, value_name = "MIN,BITS,MAX", value_parser = values::chunker)]
@@ -69,6 +80,7 @@ enum Pq {
 /// What was made.
 pub(super) struct Made {
     vault: VaultId,
+    pub(super) location: Location,
     policy: PqPolicy,
     identity: PathBuf,
 }
@@ -76,12 +88,13 @@ pub(super) struct Made {
 impl Init {
     /// Makes the vault and says so.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        let location = context.location()?;
-        if location.open().is_ok() {
+        let place = self.new.place(context)?;
+        let location = &place.location;
+        if location.open(&context.access(location)?).is_ok() {
             return Err(CliError::VaultExists { location: location.to_string() });
         }
-        let made = self.new.make(context, &location)?;
-        let (vault, location) = (made.vault.to_hex(), location.to_string());
+        let made = self.new.make(context, &place)?;
+        let (vault, location) = (made.vault.to_hex(), made.location.to_string());
         let document = json::Init::new(&vault, &location, policy_name(made.policy), &made.identity);
         let text = summary::init(&vault, &location, &made.identity);
         context.ui.result(&document, &text).map_err(CliError::Output)?;
@@ -90,14 +103,23 @@ impl Init {
 }
 
 impl NewVault {
+    /// Where the vault is to be made.
+    pub(super) fn place(&self, context: &Context) -> Result<NewPlace, CliError> {
+        context.new_place(self.server.as_deref())
+    }
+
     /// Makes a vault, and an identity if this machine has none.
-    pub(super) fn make(&self, context: &Context, location: &Location) -> Result<Made, CliError> {
+    pub(super) fn make(&self, context: &Context, place: &NewPlace) -> Result<Made, CliError> {
+        let location = &place.location;
         let founder = self.founder(context)?;
         let device = context.device()?;
         let options = ops::init::InitOptions {
             location,
+            access: &context.access(location)?,
             identity: &founder.identity,
-            sealed_identity: &founder.sealed,
+            // A server could try passphrases on it.
+            sealed_identity: (location.server().is_none() || self.store_identity)
+                .then_some(&founder.sealed[..]),
             device: &device,
             pq: founder.policy,
             chunker: self.chunker.unwrap_or_default(),
@@ -105,14 +127,19 @@ impl NewVault {
         let display = Display::new(context.ui);
         let made = ops::init::init(&options, &context.around(&display)?)?;
         display.finish();
-        context.remember_place(location, made.vault)?;
+        let location = location.of_vault(made.vault);
+        context.remember_place(&location, made.vault)?;
+        if let Some(name) = &place.name {
+            context.name_new_vault(name, &location)?;
+        }
         if founder.is_new {
             context.ui.warn(&format!(
                 "without the {} nothing in the vault can be restored, and nobody can reset it: keep a copy in another place",
                 if self.has_recipients() { "key of a recipient" } else { "passphrase" }
             ));
         }
-        Ok(Made { vault: made.vault, policy: founder.policy, identity: context.directories()?.identity() })
+        let identity = context.directories()?.identity();
+        Ok(Made { vault: made.vault, location, policy: founder.policy, identity })
     }
 
     fn has_recipients(&self) -> bool {

@@ -3,6 +3,7 @@
 //! A command decides nothing that the library could decide, and shows nothing that `ui` could show.
 
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod cat;
 pub(crate) mod check;
@@ -10,11 +11,13 @@ pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod device;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod find;
 pub(crate) mod forget;
 pub(crate) mod init;
+pub(crate) mod join;
 pub(crate) mod ls;
 pub(crate) mod mount;
 pub(crate) mod prune;
@@ -26,3 +29,6 @@ pub(crate) mod snapshots;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod tag;
+pub(crate) mod undelete;
+pub(crate) mod vaults;
+pub(crate) mod whoami;

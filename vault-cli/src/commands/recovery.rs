@@ -2,9 +2,10 @@
 //!
 //! A kit holds the identity as it is sealed, unless the user asks for it unsealed and opens it first.
 
-use std::ffi::OsString;
+mod place;
+
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -15,10 +16,10 @@ use vault_core::keys::key_file::{KeyFileError, write_private};
 use vault_core::keys::kit::{Kit, KitIdentity};
 use vault_core::ops::list::{ListOptions, list};
 use vault_core::ops::snapshots::snapshots;
-use vault_core::store::location::Location;
-use vault_core::vault::{LocalPaths, Reader, Vault};
+use vault_core::vault::{LocalPaths, Vault};
 use zeroize::Zeroizing;
 
+use self::place::Place;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -103,15 +104,15 @@ fn make(args: &KitArgs, context: &Context) -> Result<Exit, CliError> {
             if identity::opens_by_passphrase(&sealed) { OpensWith::Passphrase } else { OpensWith::Key };
         (KitIdentity::Sealed(sealed), opens_with)
     };
-    let place = absolute(&location);
-    let kit =
-        Kit { vault: *vault.id(), head: vault.state().head(), location: place.as_bytes().to_vec(), identity };
+    let place = Place::for_kit(&location, context)?.as_bytes().to_vec();
+    let kit = Kit { vault: *vault.id(), head: vault.state().head(), location: place, identity };
     let (text, codes) = (kit.to_text(), kit.to_codes());
     let date = time::human(context.now(), &TimeZone::system());
+    let shown = place::in_full(&location);
     let sheet = Sheet {
         date: date.get(..10).unwrap_or(&date),
         host: &config::host(),
-        location: &place.to_string_lossy(),
+        location: &shown.to_string_lossy(),
         opens_with,
         kit: &text,
         codes: &codes,
@@ -161,24 +162,19 @@ fn sealed_identity(context: &Context, vault: &Vault) -> Result<Vec<u8>, CliError
     }
 }
 
-/// The place as it means the same from everywhere.
-fn absolute(location: &Location) -> OsString {
-    match location.directory() {
-        Some(directory) => directory.canonicalize().unwrap_or_else(|_| directory.to_owned()).into_os_string(),
-        None => location.to_string().into(),
-    }
-}
-
 fn test(args: &UseArgs, context: &Context) -> Result<Exit, CliError> {
     let kit = read_kit(args, context)?;
-    let location = place_of(&kit, context)?;
+    let place = Place::of_kit(&kit, context)?;
+    let location = &place.location;
+    let identity = place.needs_identity().then(|| open_identity(&kit, context)).transpose()?;
     // Nothing that this machine remembers helps or hinders: a bare machine would see the same.
     let scratch = tempfile::tempdir().map_err(|source| CliError::Scratch { source })?;
     let local = LocalPaths { state: scratch.path().join("state"), cache: scratch.path().join("cache") };
-    let store = location.open().map_err(Error::from)?;
+    let store = location.open(&place.access(identity.as_ref(), context)?).map_err(Error::from)?;
     expect_vault(&kit, store.vault_id)?;
     let vault = Vault::open_knowing(store, local, Some(kit.head))?;
-    let reader = unlock(&kit, context, &vault)?;
+    let identity = identity.map_or_else(|| open_identity(&kit, context), Ok)?;
+    let reader = vault.unlock(&identity)?;
 
     let snapshots = snapshots(&vault, &reader)?;
     let (mut newest, mut entries) = (None, 0_u64);
@@ -204,15 +200,13 @@ fn test(args: &UseArgs, context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// Opens the vault with the identity of the kit alone.
-fn unlock(kit: &Kit, context: &Context, vault: &Vault) -> Result<Reader, CliError> {
+/// Opens the identity of the kit, with nothing that this machine knows.
+fn open_identity(kit: &Kit, context: &Context) -> Result<UserIdentity, CliError> {
     match &kit.identity {
         KitIdentity::Sealed(sealed) => {
-            identity::open(std::slice::from_ref(sealed), &context.keys_alone(), &mut |identity| {
-                vault.unlock(&identity)
-            })
+            identity::open(std::slice::from_ref(sealed), &context.keys_alone(), &mut Ok)
         }
-        KitIdentity::Plain(text) => Ok(vault.unlock(&plain(text)?)?),
+        KitIdentity::Plain(text) => plain(text),
     }
 }
 
@@ -233,9 +227,14 @@ fn restore(args: &UseArgs, context: &Context) -> Result<Exit, CliError> {
             Zeroizing::new(plain(text)?.seal_with_passphrase(&passphrase, args.work_factor)?)
         }
     };
+    let place = Place::of_kit(&kit, context)?;
+    if place.needs_identity() {
+        // A server that is out of reach is no reason to leave half of the work: nothing is in place yet.
+        place.join(&open_identity(&kit, context)?, context)?;
+    }
     let path = identity::keep(directories, &sealed)?;
-    let location = place_of(&kit, context)?;
-    let reached = match location.open() {
+    let location = place.location;
+    let reached = match location.open(&context.access(&location)?) {
         Err(error) => {
             context.ui.note(&format!("the vault is not there now: {error}"));
             false
@@ -250,14 +249,6 @@ fn restore(args: &UseArgs, context: &Context) -> Result<Exit, CliError> {
     let text = summary::recovery_restore(&path, &location.to_string(), reached);
     context.ui.result(&document, &text).map_err(CliError::Output)?;
     Ok(Exit::Done)
-}
-
-/// The vault that the kit names, unless an option or the environment names another place.
-fn place_of(kit: &Kit, context: &Context) -> Result<Location, CliError> {
-    if context.names_vault() {
-        return context.location();
-    }
-    Ok(Location::parse(OsString::from_vec(kit.location.clone()))?)
 }
 
 fn expect_vault(kit: &Kit, found: vault_core::id::VaultId) -> Result<(), CliError> {

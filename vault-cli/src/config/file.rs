@@ -83,14 +83,6 @@ pub(crate) enum ConfigError {
         /// The profiles there are.
         known: Vec<String>,
     },
-    /// A vault is named that it does not have.
-    #[error("there is no vault {name:?} in the configuration")]
-    NoVault {
-        /// The name.
-        name: String,
-        /// Those it has.
-        known: Vec<String>,
-    },
 }
 
 fn first(problems: &[Problem]) -> String {

@@ -13,4 +13,4 @@ pub(crate) mod show;
 
 pub(crate) use self::env::*;
 pub(crate) use self::file::Configuration;
-pub(crate) use self::section::{Problem, Severity};
+pub(crate) use self::section::{Problem, Severity, alike};

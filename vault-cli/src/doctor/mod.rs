@@ -4,6 +4,7 @@
 //! secret stands in it, and the home directory is written `~`.
 
 mod machine;
+mod servers;
 mod vaults;
 
 use std::path::Path;
@@ -92,6 +93,7 @@ impl Findings {
 pub(crate) fn examine(context: &Context) -> Vec<Line> {
     let mut findings = Findings::new();
     machine::examine(context, &mut findings);
+    servers::examine(context, &mut findings);
     vaults::examine(context, &mut findings);
     findings.lines
 }

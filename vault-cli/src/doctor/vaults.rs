@@ -10,17 +10,17 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::ui::human;
 
-/// Looks at the vault that is named, or else at every vault of the configuration.
+/// Looks at the vault that is named, or else at every vault that has a name.
 pub(super) fn examine(context: &Context, findings: &mut Findings) {
     if context.names_vault() {
         return vault(&context.again(), findings);
     }
-    match context.configuration() {
-        Ok(configuration) if !configuration.vaults.is_empty() => {
-            configuration.vaults.keys().for_each(|name| vault(&context.for_vault(name), findings));
+    match context.known_names() {
+        Ok(names) if !names.is_empty() => {
+            names.iter().for_each(|name| vault(&context.for_vault(name), findings));
         }
         Ok(_) => findings.warn("vault", "none is named", "name it: `vault doctor --vault LOCATION`"),
-        // Told as a fault of the configuration.
+        // Told as a fault of the configuration or of a server.
         Err(_) => {}
     }
 }

@@ -3,6 +3,7 @@
 //! Every error has an answer, and none needs anything but the error: nothing is looked up on the disk.
 
 mod library;
+mod server;
 
 use std::io;
 use std::path::Path;
@@ -59,6 +60,7 @@ pub(super) fn command(arguments: &str, vault: Option<&str>) -> String {
 pub(crate) fn next_step(error: &CliError, vault: Option<&str>) -> String {
     match error {
         CliError::Core(error) => library::next_step(error, vault),
+        CliError::Server(error) => server::next_step(error),
         CliError::History { error, remembered } if error.is_rollback() => format!(
             "do not write to it; compare it with a copy. Only if you know why it is older, forget it: `rm -r {}`",
             word(remembered)
@@ -267,7 +269,6 @@ fn for_config(error: &ConfigError) -> String {
         ConfigError::WhichProfile { known: profiles } => {
             format!("name paths, or a profile: `--profile {}`", profiles.join("` or `--profile "))
         }
-        ConfigError::NoVault { known: vaults, .. } => known("[vaults.NAME]", vaults),
     }
 }
 

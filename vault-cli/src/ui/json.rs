@@ -3,9 +3,11 @@
 //! They are a promise to scripts: fields may be added, but none is renamed, removed or given another meaning. Tests pin them.
 //! Ids are full lower-case hex, sizes bytes, times ISO 8601 in UTC.
 
+pub(crate) mod audit;
 mod cat;
 mod config;
 mod copy;
+pub(crate) mod devices;
 mod diff;
 mod doctor;
 mod find;
@@ -17,6 +19,7 @@ pub(crate) mod prune;
 mod recovery;
 mod restore;
 mod schedule;
+pub(crate) mod servers;
 mod stats;
 mod status;
 mod tag;

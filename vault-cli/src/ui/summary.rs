@@ -2,9 +2,11 @@
 //!
 //! A summary never says more than is true: what is partial, missing or damaged stands in its headline.
 
+pub(crate) mod audit;
 mod cat;
 mod config;
 mod copy;
+pub(crate) mod devices;
 mod diff;
 mod doctor;
 mod find;
@@ -14,6 +16,7 @@ pub(crate) mod prune;
 mod recovery;
 mod restore;
 mod schedule;
+pub(crate) mod servers;
 mod stats;
 pub(crate) mod status;
 pub(crate) mod tag;

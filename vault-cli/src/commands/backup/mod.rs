@@ -156,7 +156,7 @@ impl Backup {
         let options = self.options(profile)?;
         let mut created = Vec::new();
         for context in contexts {
-            created.push(self.init && !self.dry_run && self.make_vault(context, &context.location()?)?);
+            created.push(self.init && !self.dry_run && self.make_vault(context)?);
         }
         let mut results = back_up_all(contexts, (options, self.streams.open(&self.paths)?))?;
         for (result, created_vault) in results.iter_mut().zip(created) {
@@ -191,14 +191,16 @@ impl Backup {
     }
 
     /// Makes the vault unless there is one; tells whether it did.
-    fn make_vault(&self, context: &Context, location: &Location) -> Result<bool, CliError> {
-        match location.open().map_err(Error::from) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+    fn make_vault(&self, context: &Context) -> Result<bool, CliError> {
+        let place = self.new.place(context)?;
+        let is_to_be_named = matches!(place.location, Location::Server { vault: None, .. });
+        match place.location.open(&context.access(&place.location)?).map_err(Error::from) {
+            Err(error) if is_to_be_named || error.kind() == ErrorKind::NotFound => {}
             // Whatever else is wrong is told when the vault is opened.
             _ => return Ok(false),
         }
-        self.new.make(context, location)?;
-        context.ui.note(&format!("made a vault in {location}"));
+        let made = self.new.make(context, &place)?;
+        context.ui.note(&format!("made a vault in {}", made.location));
         Ok(true)
     }
 }

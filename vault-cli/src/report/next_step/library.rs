@@ -3,18 +3,35 @@
 //! Each function answers only for errors of its group, so that it can be read by itself.
 
 use vault_core::error::{Error, ErrorKind};
+use vault_core::store::StoreError;
 
+use super::server;
 use super::{command, for_missing, is_missing, word};
 
 /// What to try next.
 pub(super) fn next_step(error: &Error, vault: Option<&str>) -> String {
-    for_log(error)
+    for_server(error, vault)
+        .or_else(|| for_log(error))
         .or_else(|| for_access(error, vault))
         .or_else(|| for_snapshot(error, vault))
         .or_else(|| for_file(error))
         .or_else(|| for_target(error, vault))
         .or_else(|| for_contents(error, vault))
         .unwrap_or_else(|| by_kind(error.kind(), vault))
+}
+
+/// A server, and who may stand between here and there.
+fn for_server(error: &Error, vault: Option<&str>) -> Option<String> {
+    if let Some(error) = server::of(error) {
+        return Some(server::next_step_of_net(error, vault));
+    }
+    Some(match error {
+        Error::Store(StoreError::NotJoined { server }) => {
+            format!("join it with an invite: `vault join '{server}/join/…'`")
+        }
+        Error::Card(_) | Error::CardRolledBack { .. } => server::CARD.to_owned(),
+        _ => return None,
+    })
 }
 
 /// The log, and what others wrote into it.

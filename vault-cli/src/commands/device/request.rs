@@ -1,0 +1,175 @@
+//! `vault device request`: a new machine asks to be taken on, and waits for the answer.
+//!
+//! The new machine knows nothing yet, not even whether it talks to the right server: the URL carries what it saw, and the machine that
+//! answers compares. The answer is used only when its user is seen to be the same on both machines.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use vault_core::error::Error;
+use vault_core::keys::device::DeviceKeys;
+use vault_core::net::{NetError, NetErrorKind, Server, ServerUrl, Trust};
+use vault_core::ops::answer::Answer;
+use vault_core::ops::cards::{self, Seen};
+use vault_core::time::Pace as _;
+use vault_core::wire::authority::Pin;
+use vault_core::wire::fingerprint::{DeviceRequestUrl, Fingerprint, user_words};
+use vault_core::wire::v1::devices::NewDevice;
+
+use super::compare;
+use crate::clock::SystemPace;
+use crate::commands::join::check_protocol;
+use crate::context::Context;
+use crate::error::{CliError, ServerError};
+use crate::exit::Exit;
+use crate::servers::Joined;
+use crate::ui::qr::Code;
+use crate::ui::{eprint_line, json, stdout, summary};
+use crate::{identity, signals};
+
+/// How often is asked whether there is an answer.
+const EVERY: Duration = Duration::from_secs(2);
+/// How long a request lives.
+const MINUTES: u64 = 15;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  vault device request https://vault.example.org:8443")]
+pub(super) struct Request {
+    /// The server
+    #[arg(value_name = "URL")]
+    server: String,
+
+    /// Your six words, where nobody can be asked: `vault whoami` on the other machine shows them
+    #[arg(long, value_name = "WORDS")]
+    yes_words: Option<String>,
+}
+
+impl Request {
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, CliError> {
+        let url = ServerUrl::parse(&self.server).map_err(ServerError::from)?;
+        if context.servers()?.get(&url)?.is_some() {
+            return Err(ServerError::JoinedAlready { server: url }.into());
+        }
+        let device = context.device()?;
+        let pin = first_contact(context, &url)?;
+        let trust = pin.map_or(Trust::System, Trust::Pin);
+        let stranger = context.stranger(&url, trust)?;
+        check_protocol(&url, stranger.info().map_err(Error::from)?.protocol)?;
+
+        let (signing_key, recipient) = (device.signing().verifying_key(), device.recipient().to_string());
+        let fingerprint = Fingerprint::of(&signing_key, &recipient);
+        let new = NewDevice { signing_key, recipient };
+        let made = stranger.request_device(&new).map_err(Error::from)?;
+        let shown =
+            DeviceRequestUrl { authority: url.authority().clone(), request: made.request, fingerprint, pin };
+        show(context, &shown)?;
+        let asking = context.signed_by_device(stranger)?;
+        let sealed = wait(&asking, &made.request)?;
+        let (answer, user) = Answer::open(&sealed, &device, &url)?;
+        if pin.is_some() && answer.pin != pin {
+            let what = "the machine that answers knows another key of the server".to_owned();
+            return Err(ServerError::DeviceMismatch { what }.into());
+        }
+        let words = user_words(&user);
+        if self.yes_words.is_none() {
+            eprint_line(&format!("The other machine answers. Your words: {}", words.join(" ")));
+        }
+        compare(
+            &words,
+            self.yes_words.as_deref(),
+            ("Does the other machine show the same words for you?", "the user who answers has other words"),
+        )?;
+        let joined = Joined {
+            url,
+            pin: answer.pin,
+            receipt_key: answer.receipt_key,
+            user,
+            since: context.now().seconds,
+            card: None,
+            vaults: answer.vaults.clone(),
+        };
+        settle(context, joined, (&answer, &device))
+    }
+}
+
+/// The key that the server shows, unless the roots of the system vouch for it.
+fn first_contact(context: &Context, url: &ServerUrl) -> Result<Option<Pin>, CliError> {
+    match context.stranger(url, Trust::System)?.info() {
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == NetErrorKind::Integrity => {}
+        Err(error) => return Err(Error::from(error).into()),
+    }
+    // No server has this key: the one that it has is told in the error.
+    match context.stranger(url, Trust::Pin(Pin([0; 32])))?.info() {
+        Err(NetError::WrongPin { found, .. }) => Ok(Some(found)),
+        Err(error) => Err(Error::from(error).into()),
+        Ok(_) => Ok(None),
+    }
+}
+
+/// Shows the URL and the words: on stdout where a person reads the result, else on stderr.
+fn show(context: &Context, url: &DeviceRequestUrl) -> Result<(), CliError> {
+    let terminal = std::io::stdout().is_terminal();
+    let text = url.to_string();
+    // A URL of this length always fits into a code.
+    let code = Code::new(&text).map(|code| code.to_text(terminal)).unwrap_or_default();
+    let shown = format!(
+        "On a machine of yours that has your identity:\n\n  vault device add '{text}'\n\n{code}\n\
+         It must show these words: {}\n\nWaiting for the answer, for {MINUTES} minutes at most.\n",
+        url.fingerprint.words().join(" ")
+    );
+    if context.ui.json {
+        eprint_line(shown.trim_end());
+        return Ok(());
+    }
+    let mut out = stdout();
+    out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// Waits until there is an answer.
+fn wait(server: &Server, request: &vault_core::id::RequestId) -> Result<Vec<u8>, CliError> {
+    signals::stop_operation().map_err(CliError::Signals)?;
+    let pace = SystemPace::new();
+    while pace.elapsed() < Duration::from_secs(60 * MINUTES) {
+        match server.device_answer(request) {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => {}
+            // Perhaps it is back by the next time.
+            Err(error) if error.kind() == NetErrorKind::Network => {}
+            // A request that has expired is unknown, and so is who asks.
+            Err(error) if error.kind() == NetErrorKind::Unauthorized => break,
+            Err(error) => return Err(Error::from(error).into()),
+        }
+        if signals::stop_requested() {
+            return Err(CliError::Interrupted);
+        }
+        pace.wait(EVERY);
+    }
+    Err(ServerError::NotApproved { minutes: MINUTES }.into())
+}
+
+/// Puts into place what the answer brings, once this device is seen on the card.
+fn settle(
+    context: &Context,
+    mut joined: Joined,
+    (answer, device): (&Answer, &DeviceKeys),
+) -> Result<Exit, CliError> {
+    let server = context.server(&joined)?;
+    let chain = cards::read(&server, &joined.user, None)?;
+    joined.card = Some(Seen::of(&chain));
+    let Some(listed) = chain.card().device(&device.device_id()) else {
+        let what = "the card that the server shows does not have this device".to_owned();
+        return Err(ServerError::DeviceMismatch { what }.into());
+    };
+    let directories = context.directories()?;
+    match (&answer.identity, identity::local(directories)?) {
+        (Some(sealed), None) => drop(identity::keep(directories, sealed)?),
+        (Some(_), Some(_)) => context.ui.note("this machine has an identity already: it is left as it is"),
+        (None, _) => {}
+    }
+    context.servers()?.join(&joined)?;
+    let document = json::devices::DeviceRequested::new(&joined, &device.device_id(), listed.kind);
+    let text = summary::devices::requested(&joined, &device.device_id(), listed.kind);
+    context.ui.result(&document, &text).map_err(CliError::Output)?;
+    Ok(Exit::Done)
+}
