@@ -18,7 +18,7 @@ use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::compact::compact;
 use vault_core::ops::prune::prune;
 use vault_core::ops::restore::restore;
-use vault_core::store::location::OpenStore;
+use vault_core::store::location::{Access, OpenStore};
 use vault_core::store::{MemoryStore, ObjectKey, ObjectKind, Put, Store};
 use vault_core::vault::Vault;
 use vault_tests::deleting::{COMPACT_ALL, PRUNE_ALL};
@@ -55,7 +55,7 @@ impl Scene {
         next.file("stays", noise(1, 9_000)).file("again", noise(2, 12_000)).file("new", noise(5, 4_000));
         next.file("more/between", noise(4, 6_000));
 
-        let opened = vault.location().open().unwrap();
+        let opened = vault.location().open(&Access::local()).unwrap();
         let mut keys = Vec::new();
         for kind in ObjectKind::ALL {
             opened

@@ -23,7 +23,7 @@ use vault_core::keys::identity_file::UserIdentity;
 use vault_core::log::FORMAT_VERSION;
 use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::restore::{RestoreOptions, restore};
-use vault_core::store::location::Location;
+use vault_core::store::location::{Access, Location};
 use vault_core::vault::Vault;
 use vault_tests::damage::{copy_directory, files_below};
 use vault_tests::fixture::set_mtime;
@@ -80,7 +80,7 @@ fn every_golden_vault_opens_checks_and_restores() {
         let location = Location::parse(version.join("vault")).unwrap();
         let passphrase = SecretString::from(fs::read_to_string(version.join("passphrase")).unwrap());
 
-        let vault = Vault::open(location.open().unwrap(), local).unwrap();
+        let vault = Vault::open(location.open(&Access::local()).unwrap(), local).unwrap();
         let sealed = vault.sealed_identities().unwrap();
         let identity = UserIdentity::open(&sealed[0], Unlock::Passphrase(&passphrase)).unwrap();
         let reader = vault.unlock(&identity).unwrap();

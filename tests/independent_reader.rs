@@ -32,9 +32,10 @@ use vault_core::ops::tag::{TagChange, tag};
 use vault_core::ops::{Stop, Surroundings};
 use vault_core::progress::Silent;
 use vault_core::store::ObjectKey;
-use vault_core::store::location::Location;
+use vault_core::store::location::{Access, Location};
 use vault_core::time::{FixedClock, Timestamp};
-use vault_core::vault::{LocalPaths, Vault};
+use vault_core::vault::Vault;
+use vault_tests::local_below;
 
 const PASSPHRASE: &str = "a passphrase of words";
 
@@ -94,8 +95,11 @@ impl Fixture {
         let passphrase = SecretString::from(PASSPHRASE.to_owned());
         let options = InitOptions {
             location: &fixture.location(),
+            access: &Access::local(),
             identity: &fixture.identity,
-            sealed_identity: &fixture.identity.seal_with_passphrase(&passphrase, Some(WORK_FACTOR)).unwrap(),
+            sealed_identity: Some(
+                &fixture.identity.seal_with_passphrase(&passphrase, Some(WORK_FACTOR)).unwrap(),
+            ),
             device: &fixture.device,
             pq: PqPolicy::Required,
             chunker,
@@ -120,8 +124,8 @@ impl Fixture {
     }
 
     fn open(&self) -> Vault {
-        let local = LocalPaths { state: self.path("state"), cache: self.path("cache") };
-        Vault::open(self.location().open().unwrap(), local).unwrap()
+        Vault::open(self.location().open(&Access::local()).unwrap(), local_below(self.directory.path()))
+            .unwrap()
     }
 
     /// Backs `source` up by the first device.

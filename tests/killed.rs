@@ -17,7 +17,7 @@ use vault_core::keys::age_file::Unlock;
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::restore::restore;
-use vault_core::store::location::Location;
+use vault_core::store::location::{Access, Location};
 use vault_core::vault::Vault;
 use vault_tests::damage::copy_directory;
 use vault_tests::vault::PASSPHRASE;
@@ -90,7 +90,7 @@ impl Scene {
         let work = TempDir::new().unwrap();
         let local = local_below(work.path());
         let location = Location::parse(self.machine.vault()).unwrap();
-        let vault = Vault::open(location.open().unwrap(), local).unwrap();
+        let vault = Vault::open(location.open(&Access::local()).unwrap(), local).unwrap();
         let passphrase = SecretString::from(PASSPHRASE.to_owned());
         let sealed = vault.sealed_identities().unwrap();
         let identity = UserIdentity::open(&sealed[0], Unlock::Passphrase(&passphrase)).unwrap();

@@ -122,7 +122,8 @@ fn a_checkpoint_is_a_partial_snapshot_that_restores_and_that_the_next_run_contin
     // As if the run had been killed then.
     let local = local_below(copy.path());
     let location = vault_core::store::location::Location::parse(copy.path().join("vault")).unwrap();
-    let mut killed = Vault::open(location.open().unwrap(), local).unwrap();
+    let mut killed =
+        Vault::open(location.open(&vault_core::store::location::Access::local()).unwrap(), local).unwrap();
     let [partial] = killed.state().snapshots() else { panic!("{:?}", killed.state().snapshots()) };
     assert!(partial.commit.partial);
     let reader = killed.unlock(&vault.identity).unwrap();

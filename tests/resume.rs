@@ -23,7 +23,7 @@ use vault_core::ops::{Stop, Surroundings};
 use vault_core::progress::{Amount, Notice, Phase, Progress};
 use vault_core::store::DirectoryStore;
 use vault_core::store::fault::{Fault, FaultyStore, Operation};
-use vault_core::store::location::Location;
+use vault_core::store::location::{Access, Location};
 use vault_core::time::{FixedClock, Timestamp};
 use vault_core::vault::Vault;
 use vault_tests::scan::Kind;
@@ -133,7 +133,7 @@ fn child_that_dies_while_it_restores() {
     let snapshot = SnapshotId::parse(word()).unwrap();
     let progress = Interrupter { left: AtomicU64::new(word().parse().unwrap()), stop: None };
     let local = local_below(&local);
-    let vault = Vault::open(Location::parse(vault).unwrap().open().unwrap(), local).unwrap();
+    let vault = Vault::open(Location::parse(vault).unwrap().open(&Access::local()).unwrap(), local).unwrap();
     let passphrase = SecretString::from(PASSPHRASE.to_owned());
     let sealed = fs::read(target.with_extension("identity")).unwrap();
     let identity = UserIdentity::open(&sealed, Unlock::Passphrase(&passphrase)).unwrap();

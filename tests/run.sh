@@ -4,6 +4,7 @@
 #   tests/run.sh             everything
 #   FUZZ_SECONDS=60 …        longer runs of each fuzz target (0 leaves them out)
 #   PROPTEST_CASES=1000 …    more histories of the round trip
+#   VAULT_TEST_SERVER_KILLS=200 …    more kills of a server at work
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,6 +30,7 @@ need c++ build-essential
 need python3 python3
 need node nodejs
 need npm npm
+[ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || need initdb postgresql
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq
@@ -52,6 +54,8 @@ cargo check --package vault-core --no-default-features --quiet
 
 section "build"
 cargo build --package vault-cli
+# Alone, as it is installed: without what only clients link.
+cargo build --package vault-server
 
 section "tests"
 cargo test --workspace

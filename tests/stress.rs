@@ -26,8 +26,8 @@ use vault_core::ops::prune::{PruneOptions, prune};
 use vault_core::ops::restore::restore;
 use vault_core::ops::{Stop, Surroundings};
 use vault_core::progress::Silent;
-use vault_core::store::location::OpenStore;
-use vault_core::store::{ObjectKey, ObjectKind, Put, Store, StoreError};
+use vault_core::store::location::{Access, OpenStore};
+use vault_core::store::{ObjectKey, ObjectKind, Put, Removal, Store, StoreError};
 use vault_core::time::{Clock, Timestamp};
 use vault_core::vault::Vault;
 use vault_tests::deleting::COMPACT_ALL;
@@ -98,7 +98,7 @@ impl Store for Noted {
     ) -> Result<(), StoreError> {
         self.inner.list(kind, each)
     }
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
         self.inner.remove(key)
     }
     fn description(&self) -> String {
@@ -149,7 +149,7 @@ impl Stress {
     }
 
     fn open(&self, machine: &Path) -> Vault {
-        Vault::open(self.vault.location().open().unwrap(), local_below(machine)).unwrap()
+        Vault::open(self.vault.location().open(&Access::local()).unwrap(), local_below(machine)).unwrap()
     }
 
     /// Runs a thread's work; if it panics, the others end too.
@@ -169,7 +169,7 @@ impl Stress {
 
     /// Opens the vault and notes what is appended through it.
     fn open_noted(&self, machine: &Path, appends: &Arc<Mutex<Appends>>) -> Vault {
-        let OpenStore { store, vault_id } = self.vault.location().open().unwrap();
+        let OpenStore { store, vault_id } = self.vault.location().open(&Access::local()).unwrap();
         let store = Box::new(Noted { inner: store, appends: Arc::clone(appends) });
         Vault::open(OpenStore { store, vault_id }, local_below(machine)).unwrap()
     }

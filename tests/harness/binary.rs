@@ -1,4 +1,4 @@
-//! The program `vault` as a user runs it, on a machine of its own.
+//! The program `vault` as a user runs it, on a machine of its own; and where the programs are.
 //!
 //! The binary is always the one of the sources at hand: it is built, which mostly means checked, before the first use.
 
@@ -81,17 +81,25 @@ impl Machine {
 /// The program, built from the sources at hand with the profile of the tests.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let directory = test.ancestors().nth(2).unwrap().to_owned();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "vault-cli", "--bin", "vault", "--target-dir"]);
-        build.arg(directory.parent().unwrap()).current_dir(crate::workspace());
-        if directory.ends_with("release") {
-            build.arg("--release");
-        }
-        let status = build.status().unwrap();
-        assert!(status.success(), "vault does not build");
-        directory.join("vault")
-    })
+    BINARY.get_or_init(|| build("vault-cli", "vault"))
+}
+
+/// The server, built likewise.
+pub fn server_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build("vault-server", "vault-server"))
+}
+
+fn build(package: &str, name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let directory = test.ancestors().nth(2).unwrap().to_owned();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", package, "--bin", name, "--target-dir"]);
+    build.arg(directory.parent().unwrap()).current_dir(crate::workspace());
+    if directory.ends_with("release") {
+        build.arg("--release");
+    }
+    let status = build.status().unwrap();
+    assert!(status.success(), "{name} does not build");
+    directory.join(name)
 }

@@ -8,26 +8,34 @@
     reason = "a test ends where something is not as expected"
 )]
 
+pub mod account;
 pub mod binary;
 pub mod change;
 pub mod damage;
 pub mod deleting;
 pub mod fixture;
+pub mod liar;
 pub mod members;
 pub mod mounted;
+pub mod process;
 pub mod restoring;
 pub mod scan;
 pub mod schedule;
+pub mod server;
 pub mod vault;
 
 use std::path::PathBuf;
 
+pub use account::Account;
 use proptest::test_runner::Config as ProptestConfig;
 
 pub use binary::Machine;
 pub use damage::{Action, Target};
 pub use fixture::{TreeFixture, noise, wait_for_next_tick};
+pub use liar::{Asked, Liar};
+pub use process::ServerProcess;
 pub use scan::{Tree, assert_same_tree};
+pub use server::{Answer, Client, Request, TestServer};
 pub use vault::{TestVault, local_below};
 
 /// How property tests of whole vaults are run: so many cases, unless `PROPTEST_CASES` says another number.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex};
 
 use vault_core::id::Seq;
-use vault_core::store::{MemoryStore, ObjectKey, ObjectKind, Put, Store, StoreError};
+use vault_core::store::{MemoryStore, ObjectKey, ObjectKind, Put, Removal, Store, StoreError};
 use vault_core::time::Timestamp;
 
 /// Whose turn it is.
@@ -167,7 +167,7 @@ impl Store for Scheduled {
         }
         Ok(())
     }
-    fn remove(&self, key: &ObjectKey) -> Result<(), StoreError> {
+    fn remove(&self, key: &ObjectKey) -> Result<Removal, StoreError> {
         self.scheduler.run(self.actor, || self.inner.remove(key))
     }
     fn description(&self) -> String {

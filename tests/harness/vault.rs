@@ -20,7 +20,7 @@ use vault_core::ops::init::{InitOptions, init};
 use vault_core::ops::restore::{RestoreOptions, RestoreSummary, restore};
 use vault_core::ops::{Stop, Surroundings};
 use vault_core::progress::Recording;
-use vault_core::store::location::{Location, OpenStore};
+use vault_core::store::location::{Access, Location, OpenStore};
 use vault_core::store::{ObjectKey, Put, Store};
 use vault_core::time::{Clock, FixedClock, Timestamp};
 use vault_core::vault::{LocalPaths, Vault};
@@ -90,8 +90,9 @@ impl TestVault {
         };
         let options = InitOptions {
             location: &vault.location(),
+            access: &Access::local(),
             identity: &vault.identity,
-            sealed_identity: &seal(&vault.identity),
+            sealed_identity: Some(&seal(&vault.identity)),
             device: &vault.device,
             pq: PqPolicy::Required,
             chunker,
@@ -134,12 +135,12 @@ impl TestVault {
 
     /// Opens the vault.
     pub fn open(&self) -> Result<Vault, Error> {
-        Vault::open(self.location().open()?, self.local())
+        Vault::open(self.location().open(&Access::local())?, self.local())
     }
 
     /// Opens the vault through another store over its directory: one that fails on demand.
     pub fn open_through(&self, store: Box<dyn Store>) -> Result<Vault, Error> {
-        let vault_id = self.location().open()?.vault_id;
+        let vault_id = self.location().open(&Access::local())?.vault_id;
         Vault::open(OpenStore { store, vault_id }, self.local())
     }
 
