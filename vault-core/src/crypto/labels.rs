@@ -52,7 +52,7 @@ pub const KDF_INVITE: &str = "vault/1 kdf invite";
 /// The signing key of a user's recovery device. HKDF from the seed of the root key.
 pub const KDF_RECOVERY: &str = "vault/1 kdf recovery device";
 /// First part of the message that an answer to a new device is signed with.
-pub const SIGN_ANSWER: &str = "vault/1 sign device answer";
+pub const SIGN_ANSWER: &str = "vault/1 sign answer";
 
 /// All of them, for the test that compares them and for `docs/crypto.md`.
 pub const ALL: &[&str] = &[

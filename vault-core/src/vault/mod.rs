@@ -378,9 +378,11 @@ fn after_the_end(followed: &Result<(State, Head), FollowError<StoreError>>) -> O
 fn refuse_gap(store: &dyn Store, next: Seq) -> Result<(), Error> {
     match store.last_statement()? {
         // If it is there now, it was appended a moment ago.
-        Some(last) if last > next && read_statement(store, next)?.is_none() => {
-            Err(Error::History(FollowError::Gap { missing: next, later: last }))
-        }
+        Some(last) if last >= next && read_statement(store, next)?.is_none() => Err(if last > next {
+            Error::History(FollowError::Gap { missing: next, later: last })
+        } else {
+            Error::Missing { object: ObjectKey::Statement(next) }
+        }),
         _ => Ok(()),
     }
 }
