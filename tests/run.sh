@@ -49,13 +49,14 @@ cargo fmt --all --check
 section "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-section "the engine as a server links it"
-cargo check --package vault-core --no-default-features --quiet
+# Each alone, as it is installed: the server without what only clients link.
+section "the binaries alone"
+cargo check --package vault-server --quiet
+cargo check --package vault-cli --quiet
 
+# With the features of the workspace, so that the tests compile nothing a second time.
 section "build"
-cargo build --package vault-cli
-# Alone, as it is installed: without what only clients link.
-cargo build --package vault-server
+cargo build --workspace
 
 section "tests"
 cargo test --workspace

@@ -81,20 +81,21 @@ impl Machine {
 /// The program, built from the sources at hand with the profile of the tests.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build("vault-cli", "vault"))
+    BINARY.get_or_init(|| build("vault"))
 }
 
 /// The server, built likewise.
 pub fn server_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build("vault-server", "vault-server"))
+    BINARY.get_or_init(|| build("vault-server"))
 }
 
-fn build(package: &str, name: &str) -> PathBuf {
+/// Builds with the features of the whole workspace, as the tests are: so nothing is compiled a second time.
+fn build(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let directory = test.ancestors().nth(2).unwrap().to_owned();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", package, "--bin", name, "--target-dir"]);
+    build.args(["build", "--quiet", "--workspace", "--bin", name, "--target-dir"]);
     build.arg(directory.parent().unwrap()).current_dir(crate::workspace());
     if directory.ends_with("release") {
         build.arg("--release");
