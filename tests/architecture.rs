@@ -1,8 +1,7 @@
 //! Architecture: the rules of `docs/architecture.md` hold in the sources.
 //!
-//! The table of imports is read from that page, so the page and this test cannot differ. Code under `#[cfg(test)]` is exempt.
+//! The tables of imports are read from that page, so the page and this test cannot differ. Code under `#[cfg(test)]` is exempt.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -131,17 +130,34 @@ fn imports(source: &Source) -> Vec<Parts> {
     paths
 }
 
-/// The table of `docs/architecture.md`: the rows that follow the heading, by their first cell.
-fn table() -> BTreeMap<String, Vec<Parts>> {
+/// One row of a table of imports.
+struct Row {
+    module: String,
+    /// What it may import of its own crate; of the engine, where the row is about a whole crate.
+    allowed: Vec<Parts>,
+    /// What it may import of the engine, in the table of another crate.
+    of_the_engine: Vec<Parts>,
+}
+
+/// The modules of the engine, and the crates over it.
+const ENGINE: &str = "Who may import whom";
+/// The modules of the server.
+const SERVER: &str = "Who may import whom in the server";
+
+/// A table of `docs/architecture.md`: the rows that follow the heading.
+fn table(heading: &str) -> Vec<Row> {
     let page = fs::read_to_string(workspace().join("docs/architecture.md")).unwrap();
-    let (_, section) = page.split_once("\n## Who may import whom\n").expect("the page has the section");
+    let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect("the page has the section");
     let rows = section.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| `"));
-    let table: BTreeMap<_, _> = rows
+    let paths = |cell: Option<&str>| -> Vec<Parts> {
+        let paths = cell.unwrap_or("").split('`').skip(1).step_by(2);
+        paths.map(|path| path.split("::").map(str::to_owned).collect()).collect()
+    };
+    let table: Vec<_> = rows
         .map(|row| {
             let mut cells = row.split('|').map(str::trim).skip(1);
             let module = cells.next().unwrap().trim_matches('`').to_owned();
-            let allowed = cells.next().unwrap().split('`').skip(1).step_by(2);
-            (module, allowed.map(|path| path.split("::").map(str::to_owned).collect()).collect())
+            Row { module, allowed: paths(cells.next()), of_the_engine: paths(cells.next()) }
         })
         .collect();
     assert!(table.len() > 10, "the table was found");
@@ -152,49 +168,67 @@ fn is_allowed(path: &Parts, allowed: &[Parts]) -> bool {
     allowed.iter().any(|prefix| path.starts_with(prefix))
 }
 
-#[test]
-fn modules_import_only_what_their_row_lists() {
-    let table = table();
+/// What the sources of a crate import of modules that have a row, and their own row does not list.
+fn breaches(package: &str, table: &[Row]) -> Vec<String> {
+    let row_of = |module: &str| table.iter().find(|row| row.module == module);
     let mut breaches = Vec::new();
-    for source in sources("vault-core") {
+    for source in sources(package) {
         let Some(module) = source.module.first() else { continue };
-        let row = table.get(module).unwrap_or_else(|| panic!("{module} has no row"));
-        for path in imports(&source) {
+        let row = row_of(module).unwrap_or_else(|| panic!("{module} has no row"));
+        // The modules of the program call those of the library by its name.
+        let library = if module == "commands" { package.replace('-', "_") } else { "crate".to_owned() };
+        for path in imports(&source).into_iter().chain(paths_from(&source.code, &library)) {
             // What is in no row is not a module: an item of an enclosing module in the same file.
-            let is_module = path.first().is_some_and(|first| first != module && table.contains_key(first));
-            if is_module && !is_allowed(&path, row) {
+            let is_module = path.first().is_some_and(|first| first != module && row_of(first).is_some());
+            if is_module && !is_allowed(&path, &row.allowed) {
                 breaches.push(format!("{}: {}", source.path.display(), path.join("::")));
             }
         }
+        for path in paths_from(&source.code, "vault_core") {
+            if package != "vault-core" && !is_allowed(&path, &row.of_the_engine) {
+                breaches.push(format!("{}: vault_core::{}", source.path.display(), path.join("::")));
+            }
+        }
     }
-    assert!(breaches.is_empty(), "{breaches:#?}");
+    breaches
 }
 
 #[test]
-fn the_command_line_imports_only_what_its_row_lists() {
-    let table = table();
-    let row = &table["vault-cli"];
-    let mut breaches = Vec::new();
-    for source in sources("vault-cli") {
-        let paths = paths_from(&source.code, "vault_core");
-        breaches.extend(
-            paths
-                .into_iter()
-                .filter(|path| !is_allowed(path, row))
-                .map(|path| format!("{}: {}", source.path.display(), path.join("::"))),
-        );
-    }
-    assert!(breaches.is_empty(), "{breaches:#?}");
+fn modules_import_only_what_their_row_lists() {
+    assert_eq!(breaches("vault-core", &table(ENGINE)), Vec::<String>::new());
+    assert_eq!(breaches("vault-server", &table(SERVER)), Vec::<String>::new());
 }
 
 #[test]
-fn every_row_is_about_a_module_and_names_modules() {
-    let modules: Vec<_> =
-        sources("vault-core").into_iter().filter_map(|source| source.module.first().cloned()).collect();
-    for (module, allowed) in table() {
-        assert!(module == "vault-cli" || modules.contains(&module), "there is no module {module}");
-        for path in allowed {
-            assert!(modules.contains(&path[0]), "{module}: there is no module {}", path[0]);
+fn the_programs_import_of_the_engine_only_what_their_rows_list() {
+    let table = table(ENGINE);
+    for package in ["vault-cli", "vault-server"] {
+        let row = table.iter().find(|row| row.module == package).unwrap();
+        let mut breaches = Vec::new();
+        for source in sources(package) {
+            let paths = paths_from(&source.code, "vault_core");
+            let foreign = paths.into_iter().filter(|path| !is_allowed(path, &row.allowed));
+            breaches.extend(foreign.map(|path| format!("{}: {}", source.path.display(), path.join("::"))));
+        }
+        assert_eq!(breaches, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_row_is_about_a_module_and_names_modules_above_it() {
+    for (package, heading) in [("vault-core", ENGINE), ("vault-server", SERVER)] {
+        let modules: Vec<_> =
+            sources(package).into_iter().filter_map(|source| source.module.first().cloned()).collect();
+        let mut above = Vec::new();
+        for row in table(heading) {
+            let module = &row.module;
+            let is_crate = heading == ENGINE && ["vault-cli", "vault-server"].contains(&module.as_str());
+            assert!(is_crate || modules.contains(module), "there is no module {module}");
+            for path in &row.allowed {
+                assert!(modules.contains(&path[0]), "{module}: there is no module {}", path[0]);
+                assert!(above.contains(&path[0]), "{module}: {} has no row above it", path[0]);
+            }
+            above.push(row.module);
         }
     }
 }
@@ -217,12 +251,25 @@ fn has_word(code: &str, word: &str) -> bool {
     })
 }
 
+/// The names that stand under `[dependencies]`.
+fn depends_directly(package: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(workspace().join(package).join("Cargo.toml")).unwrap();
+    let (_, dependencies) = manifest.split_once("\n[dependencies]\n").unwrap();
+    let lines = dependencies.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| Some(line.split(['.', ' ']).next()?.to_owned())).collect()
+}
+
 #[test]
 fn only_crypto_names_ring() {
     let outside = |path: &Path| !path.starts_with("vault-core/src/crypto");
 
     assert_eq!(files_with("vault-core", &["ring::"], outside), Vec::<String>::new());
     assert_eq!(files_with("vault-cli", &["ring::"], outside), Vec::<String>::new());
+    // TLS calls its set of primitives by that name.
+    let other_than_tls = |path: &Path| path != Path::new("vault-server/src/tls.rs");
+    assert_eq!(files_with("vault-server", &["ring::"], other_than_tls), Vec::<String>::new());
+    assert!(!depends_directly("vault-server").contains(&"ring".to_owned()));
+    assert!(depends_directly("vault-core").contains(&"ring".to_owned()));
     assert!(!files_with("vault-core", &["ring::"], |_| true).is_empty(), "the search finds what is there");
 }
 
@@ -254,14 +301,14 @@ fn unsafe_code_stands_only_where_intrinsics_are() {
         !["aesni.rs", "vaes.rs"].iter().any(|name| path == Path::new("vault-core/src/chunk/cut").join(name))
     };
 
-    for package in ["vault-core", "vault-cli"] {
+    for package in ["vault-core", "vault-cli", "vault-server"] {
         assert_eq!(files_with(package, &["unsafe "], others), Vec::<String>::new());
     }
 }
 
 #[test]
 fn every_file_begins_by_saying_what_it_holds() {
-    for package in ["vault-core", "vault-cli"] {
+    for package in ["vault-core", "vault-cli", "vault-server"] {
         for source in sources(package) {
             assert!(source.text.starts_with("//! "), "{}", source.path.display());
         }

@@ -278,16 +278,30 @@ fn what_is_planted_is_found() {
     assert!(parts > 1, "on the stack, and on the heap: {parts}");
 }
 
+/// What a program is made of, a line each.
+fn made_of(package: &str, edges: &str, format: &str) -> BTreeSet<String> {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--locked", "--offline", "--prefix", "none", "--package", package]);
+    let output = tree.args(["--edges", edges, "--format", format]).current_dir(workspace()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+#[test]
+fn the_server_is_made_without_the_part_of_the_engine_that_opens() {
+    let features = |package: &str| made_of(package, "normal,features", "{p}");
+    let client = r#"vault-core feature "client""#;
+
+    assert!(features("vault-cli").contains(client), "it is shown like this");
+    let server = features("vault-server");
+    assert!(!server.contains(client) && !server.contains(r#"vault-core feature "default""#), "{server:?}");
+    assert!(server.iter().any(|line| line.starts_with("vault-core v")), "{server:?}");
+}
+
 #[test]
 fn the_server_depends_on_nothing_that_opens() {
-    let crates = |package: &str| {
-        let mut tree = Command::new(env!("CARGO"));
-        tree.args(["tree", "--offline", "--prefix", "none", "--edges", "normal", "--package", package]);
-        let output = tree.args(["--format", "{lib}"]).current_dir(workspace()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect::<BTreeSet<_>>()
-    };
+    let crates = |package: &str| made_of(package, "normal", "{lib}");
     let opening = [
         "age",
         "age_core",

@@ -2,12 +2,16 @@
 //!
 //! It keeps objects that it cannot open and logs that it verifies; `docs/protocol.md` says what it answers.
 //!
+//! From the bottom; a module imports only from rows above its own (`docs/architecture.md` has the exact table, and
+//! `tests/architecture.rs` enforces it):
+//!
 //! | layer | modules |
 //! |---|---|
-//! | what is kept | [`db`], [`objects`], [`jobs`] |
-//! | how it runs | [`config`], [`telemetry`], [`tls`], [`limits`] |
+//! | how it runs | [`config`], [`secret_file`], [`tls`], [`limits`], [`telemetry`] |
+//! | what is kept | [`db`], [`objects`], [`logs`], [`invites`], [`jobs`] |
+//! | what handlers share | [`state`], [`body`], [`error`], [`front`] |
 //! | who may do what | [`auth`] |
-//! | what it answers | [`api`], [`routes`], [`error`] |
+//! | what it answers | [`api`], [`routes`] |
 //!
 //! [`Server::start`] is the whole of it: the program only reads the configuration and waits for signals.
 
@@ -18,6 +22,7 @@ pub mod config;
 pub mod db;
 pub mod error;
 pub mod front;
+mod in_path;
 pub mod invites;
 pub mod jobs;
 pub mod limits;

@@ -13,9 +13,9 @@ use vault_core::log::{DeviceKind, Role};
 use vault_core::object::{ObjectKey, ObjectKind};
 
 use super::signature::Authenticated;
-use crate::api::v1::number;
 use crate::db::Access;
 use crate::error::ApiError;
+use crate::in_path::{id_in_path, number};
 use crate::state::State;
 
 /// What the asker is in the vault.
@@ -90,8 +90,7 @@ impl<A: Action> FromRequest for Permit<A> {
 }
 
 async fn permit<A: Action>(request: &HttpRequest, asker: Authenticated) -> Result<Permit<A>, ApiError> {
-    let vault = request.match_info().get("vault").and_then(|vault| VaultId::parse(vault).ok());
-    let vault = vault.ok_or_else(ApiError::not_found)?;
+    let vault: VaultId = id_in_path(request, "vault")?;
     let access = asker.state.db.access(&vault, &asker.user, &asker.device).await?;
     let standing = standing(access, asker.kind).ok_or_else(ApiError::not_found)?;
     let subject = A::subject(request)?;

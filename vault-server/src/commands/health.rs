@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned, version};
@@ -17,7 +17,7 @@ use vault_core::crypto::hash;
 use vault_server::RECEIPT_KEY_FILE;
 use vault_server::config::{Config, Tls};
 use vault_server::telemetry::Causes;
-use vault_server::tls::{Certificates, KEY_FILE};
+use vault_server::tls::{self, Certificates, KEY_FILE};
 
 use super::{CommandError, print, with_parts};
 
@@ -50,11 +50,11 @@ fn ask(config: &Config) -> io::Result<String> {
     }
     let certificates = Certificates::load(&config.tls, &config.data).map_err(io::Error::other)?;
     let pin = certificates.and_then(|certificates| certificates.pin()).unwrap_or_default();
-    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let client = ClientConfig::builder_with_provider(tls::provider())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned(pin, ring::default_provider())))
+        .with_custom_certificate_verifier(Arc::new(Pinned(pin, tls::provider())))
         .with_no_client_auth();
     let name = ServerName::from(address.ip());
     let connection = ClientConnection::new(Arc::new(client), name).map_err(io::Error::other)?;
@@ -75,7 +75,7 @@ fn exchange(mut stream: impl io::Read + io::Write, address: SocketAddr) -> io::R
 
 /// Accepts one public key, whatever else the certificate says.
 #[derive(Debug)]
-struct Pinned([u8; 32], CryptoProvider);
+struct Pinned([u8; 32], Arc<CryptoProvider>);
 
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(

@@ -11,10 +11,11 @@ use vault_core::wire::limits::{CARD_BYTES, ENTRIES_BYTES};
 use vault_core::wire::v1::cards::FromQuery;
 use vault_core::wire::{Millis, OCTETS, Receipt};
 
-use super::{empty, expect_type, id_in_path, no_query, number, octets, query, signed_body};
+use super::{empty, expect_type, no_query, octets, query, signed_body};
 use crate::auth::Authenticated;
 use crate::db::{CardDevice, EntryPut, NewCardEntry};
 use crate::error::ApiError;
+use crate::in_path::{id_in_path, number};
 use crate::telemetry::Causes;
 
 /// Answers the entries of a card. Every device may read every card whose user it knows: who shares needs them.

@@ -12,13 +12,12 @@ use vault_core::wire::limits::{DEVICE_ANSWER_BYTES, DEVICE_REQUEST_SECONDS, JSON
 use vault_core::wire::v1::devices::{NewDevice, RequestMade, RequestedDevice};
 use vault_core::wire::{JSON, Millis, OCTETS};
 
-use super::{
-    empty, expect_type, id_in_path, json, json_with, no_query, octets, open_body, parse_json, signed_body,
-};
+use super::{empty, expect_type, json, json_with, no_query, octets, open_body, parse_json, signed_body};
 use crate::auth::{Authenticated, verify_by};
 use crate::db::{DeviceRequest, RequestAnswered};
 use crate::error::ApiError;
 use crate::front::Arrival;
+use crate::in_path::id_in_path;
 use crate::state::State;
 
 /// How many devices of all users may wait at once.

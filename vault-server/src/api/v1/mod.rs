@@ -24,32 +24,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
 use vault_core::crypto::hash;
-use vault_core::id::{Id, Kind};
 use vault_core::wire::limits::JSON_BYTES;
-use vault_core::wire::{Code, JSON, Number, OCTETS};
+use vault_core::wire::{Code, JSON, OCTETS};
 
 use crate::auth::{Asker, Authenticated};
 use crate::body::{Body, Pace};
 use crate::db::AuditRecord;
 use crate::error::ApiError;
+use crate::in_path::number;
 use crate::invites::NO_LIMIT;
 use crate::state::State;
-
-/// The number of a path.
-pub(crate) fn number(text: &str) -> Result<u64, ApiError> {
-    // The databases count in signed numbers.
-    let number = Number::parse(text).filter(|Number(number)| i64::try_from(*number).is_ok());
-    number.map(|Number(number)| number).ok_or_else(|| ApiError::bad_request("expected a number"))
-}
-
-/// The id in a path; whatever is no id, nobody has.
-pub(crate) fn id_in_path<K: Kind, const N: usize>(
-    request: &HttpRequest,
-    name: &str,
-) -> Result<Id<K, N>, ApiError> {
-    let id = request.match_info().get(name).and_then(|text| Id::parse(text).ok());
-    id.ok_or_else(ApiError::not_found)
-}
 
 /// The query, of which every member is known.
 fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {

@@ -10,10 +10,11 @@ use vault_core::wire::v1::vaults::VaultInfo;
 use vault_core::wire::{Millis, OCTETS, Receipt};
 
 use super::log::{receipt_answer, refused, stored_receipt, wire_receipt};
-use super::{audit_record, expect_type, id_in_path, json, limit_of, no_query, signed_body};
+use super::{audit_record, expect_type, json, limit_of, no_query, signed_body};
 use crate::auth::{Authenticated, Permit, ReadLog};
 use crate::db::{Created, Member, NewVault};
 use crate::error::ApiError;
+use crate::in_path::id_in_path;
 use crate::invites::quota_of;
 
 /// Vaults that one user may found.
