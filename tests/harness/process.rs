@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use vault_core::wire::invite::InviteUrl;
 use vault_core::wire::v1::paths::READYZ;
@@ -23,6 +24,7 @@ pub struct ServerProcess {
     directory: TempDir,
     addr: SocketAddr,
     child: Option<Child>,
+    variables: Vec<(String, String)>,
 }
 
 impl Default for ServerProcess {
@@ -34,11 +36,22 @@ impl Default for ServerProcess {
 impl ServerProcess {
     /// Starts a new server, and waits until it serves.
     pub fn start() -> Self {
-        // The port is free again at once, and the same after each restart.
-        let addr = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-        let mut server = Self { directory: tempfile::tempdir().unwrap(), addr, child: None };
+        let mut server = Self::idle();
         server.restart();
         server
+    }
+
+    /// A server that was never started.
+    pub fn idle() -> Self {
+        // The port is free again at once, and the same after each restart.
+        let addr = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, addr, child: None, variables: Vec::new() }
+    }
+
+    /// Sets a key of the configuration, by its variable without what all of them begin with.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.variables.push((format!("VAULT_SERVER_{key}"), value.into()));
     }
 
     /// Starts the server that was killed or stopped.
@@ -67,6 +80,7 @@ impl ServerProcess {
             .env("VAULT_SERVER_LIMITS_OPEN_RATE", "1000000")
             .env("VAULT_SERVER_LIMITS_ADDRESS_RATE", "1000000")
             .env("VAULT_SERVER_LOG_LEVEL", "debug")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .args(arguments);
@@ -86,6 +100,37 @@ impl ServerProcess {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid() as i32).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until the server has ended by itself; its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut child = self.child.take().unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("the server does not end");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the log has these words.
+    pub fn wait_for_log(&self, words: &str) {
+        let begun = Instant::now();
+        while !fs::read_to_string(self.log()).unwrap_or_default().contains(words) {
+            assert!(begun.elapsed() < PATIENCE, "{words:?} is not in the log");
+            thread::sleep(Duration::from_millis(20));
         }
     }
 

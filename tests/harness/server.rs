@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned, version};
 use serde_json::Value;
 use vault_core::card::{Card, ListedDevice};
@@ -266,6 +267,32 @@ impl Request {
         Self { method: method.to_owned(), target: target.to_owned(), headers, body: body.unwrap_or_default() }
     }
 
+    /// A request signed by a device at that time, in seconds.
+    pub fn signed(
+        by: &Signer<'_>,
+        created: u64,
+        host: &str,
+        (method, target, body): (&str, &str, Option<&[u8]>),
+    ) -> Self {
+        // No two requests of a process have the same nonce.
+        static NONCES: AtomicU64 = AtomicU64::new(1);
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&NONCES.fetch_add(1, Ordering::SeqCst).to_le_bytes());
+        let authority = Authority::parse(host).unwrap();
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let parts = Parts { method, authority: &authority, path, query };
+        let signed = body.map(|body| Body { sha256: hash::object_hash(body), length: body.len() as u64 });
+        let headers = by.sign(&parts, signed.as_ref(), (created, &nonce)).unwrap();
+        let mut request = Self::open(method, target, host, body.map(<[u8]>::to_vec))
+            .with("signature-input", &headers.signature_input)
+            .with("signature", &headers.signature);
+        if let Some(digest) = &headers.content_digest {
+            request = request.with("content-digest", digest);
+        }
+        request
+    }
+
     /// The same, said to be JSON.
     #[must_use]
     pub fn json(self) -> Self {
@@ -330,26 +357,9 @@ pub struct Client<'s> {
 impl Client<'_> {
     /// A signed request.
     pub fn request(&self, method: &str, target: &str, body: Option<&[u8]>) -> Request {
-        // No two requests of a process have the same nonce.
-        static NONCES: AtomicU64 = AtomicU64::new(1);
-        let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&NONCES.fetch_add(1, Ordering::SeqCst).to_le_bytes());
         let created = (self.server.clock.now().seconds + self.skew).cast_unsigned();
-        let host = self.server.authority();
-        let authority = Authority::parse(&host).unwrap();
-        let (path, query) =
-            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        let parts = Parts { method, authority: &authority, path, query };
-        let signed = body.map(|body| Body { sha256: hash::object_hash(body), length: body.len() as u64 });
         let by = Signer { key: self.key, device: self.device };
-        let headers = by.sign(&parts, signed.as_ref(), (created, &nonce)).unwrap();
-        let mut request = Request::open(method, target, &host, body.map(<[u8]>::to_vec))
-            .with("signature-input", &headers.signature_input)
-            .with("signature", &headers.signature);
-        if let Some(digest) = &headers.content_digest {
-            request = request.with("content-digest", digest);
-        }
-        request
+        Request::signed(&by, created, &self.server.authority(), (method, target, body))
     }
 
     /// What comes of a signed request.
@@ -449,7 +459,7 @@ impl Answer {
 }
 
 /// A connection to whatever listens there, behind TLS.
-pub(crate) fn connect(addr: SocketAddr) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+pub fn connect(addr: SocketAddr) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let socket = TcpStream::connect(addr)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -463,6 +473,15 @@ pub(crate) fn connect(addr: SocketAddr) -> io::Result<StreamOwned<ClientConnecti
         .with_no_client_auth();
     let connection = ClientConnection::new(Arc::new(config), ServerName::from(addr.ip())).unwrap();
     Ok(StreamOwned::new(connection, socket))
+}
+
+/// What a server that listens there presents: the hash of its public key, as clients pin it.
+pub fn presented_pin(addr: SocketAddr) -> [u8; 32] {
+    let mut stream = connect(addr).unwrap();
+    stream.conn.complete_io(&mut stream.sock).unwrap();
+    let certificate = &stream.conn.peer_certificates().unwrap()[0];
+    let key = ParsedCertificate::try_from(certificate).unwrap().subject_public_key_info();
+    hash::object_hash(&key)
 }
 
 /// Pins are the matter of the real client.

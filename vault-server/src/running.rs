@@ -232,9 +232,11 @@ impl Running {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Looks at once whether the certificate files changed.
+    /// Reads the certificate files again, whether they changed or not.
     pub fn reload(&self) {
-        reload(self.certificates.as_ref());
+        if let Some(certificates) = &self.certificates {
+            tell_of(certificates.reload().map(|()| true));
+        }
     }
 
     fn end(&mut self) {
@@ -342,17 +344,20 @@ async fn tidy(state: web::Data<State>) {
         tokio::time::sleep(TIDY_EVERY).await;
         state.limiter.tidy();
         let certificates = state.certificates.clone();
-        let _ = web::block(move || reload(certificates.as_ref())).await;
+        if let Some(certificates) = certificates {
+            let _ = web::block(move || tell_of(certificates.reload_if_changed())).await;
+        }
     }
 }
 
-fn reload(certificates: Option<&Arc<Certificates>>) {
-    match certificates.map(|certificates| certificates.reload()) {
-        Some(Ok(true)) => tracing::info!("the certificate was read again"),
-        Some(Err(error)) => {
+/// Tells the operator what became of another look at the certificate files.
+fn tell_of(reloaded: Result<bool, TlsError>) {
+    match reloaded {
+        Ok(true) => tracing::info!("the certificate was read again"),
+        Err(error) => {
             tracing::error!(cause = %Causes(&error), "the certificate cannot be used, the one before stays");
         }
-        None | Some(Ok(false)) => {}
+        Ok(false) => {}
     }
 }
 

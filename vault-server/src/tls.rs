@@ -2,9 +2,9 @@
 //!
 //! There is always a valid pair: one that cannot be read, or whose halves do not belong together, never replaces it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::crypto::CryptoProvider;
@@ -51,14 +51,14 @@ pub enum TlsError {
 #[derive(Debug)]
 pub struct Certificates {
     files: (PathBuf, PathBuf),
-    current: RwLock<Current>,
+    current: RwLock<Arc<CertifiedKey>>,
+    /// How the files were when they were last read, whatever came of it.
+    read: Mutex<[Stamp; 2]>,
 }
 
-#[derive(Debug)]
-struct Current {
-    pair: Arc<CertifiedKey>,
-    changed: [Option<SystemTime>; 2],
-}
+/// Another one after every change of a file: its number and the time of its last change, which nobody can set back. `None` without the
+/// file.
+type Stamp = Option<(u64, i64, i64)>;
 
 impl Certificates {
     /// Loads, or on the first start makes, what the configuration asks for; `None` without TLS.
@@ -72,8 +72,9 @@ impl Certificates {
                 (certificate, key)
             }
         };
-        let current = read_pair(&files)?;
-        Ok(Some(Arc::new(Self { files, current: RwLock::new(current) })))
+        let read = stamps(&files);
+        let pair = read_pair(&files)?;
+        Ok(Some(Arc::new(Self { files, current: RwLock::new(pair), read: Mutex::new(read) })))
     }
 
     /// SHA-256 of the `SubjectPublicKeyInfo`: what clients pin.
@@ -81,15 +82,23 @@ impl Certificates {
         self.pair().key.public_key().map(|key| hash::object_hash(&key))
     }
 
-    /// Reads the files again if they changed. Says whether there is a new pair; on an error the one before stays.
-    pub fn reload(&self) -> Result<bool, TlsError> {
-        let before = self.current.read().unwrap_or_else(PoisonError::into_inner).changed;
-        if before == times(&self.files) {
+    /// Reads the files again if they changed. Says whether there is a new pair; on an error, which comes once for each change, the one
+    /// before stays.
+    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
+        if *self.read.lock().unwrap_or_else(PoisonError::into_inner) == stamps(&self.files) {
             return Ok(false);
         }
-        let read = read_pair(&self.files)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = read;
-        Ok(true)
+        self.reload().map(|()| true)
+    }
+
+    /// Reads the files again. On an error the pair before stays.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the files: what changes while they are read is seen the next time.
+        *read = stamps(&self.files);
+        let pair = read_pair(&self.files)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = pair;
+        Ok(())
     }
 
     /// What the listener needs.
@@ -102,7 +111,7 @@ impl Certificates {
     }
 
     fn pair(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).pair)
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -117,13 +126,15 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
 }
 
-fn times((certificate, key): &(PathBuf, PathBuf)) -> [Option<SystemTime>; 2] {
-    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    [changed(certificate), changed(key)]
+fn stamps((certificate, key): &(PathBuf, PathBuf)) -> [Stamp; 2] {
+    let of = |path: &Path| {
+        let metadata = path.metadata().ok()?;
+        Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+    };
+    [of(certificate), of(key)]
 }
 
-fn read_pair(files: &(PathBuf, PathBuf)) -> Result<Current, TlsError> {
-    let changed = times(files);
+fn read_pair(files: &(PathBuf, PathBuf)) -> Result<Arc<CertifiedKey>, TlsError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::Pem { path, source }
@@ -133,8 +144,7 @@ fn read_pair(files: &(PathBuf, PathBuf)) -> Result<Current, TlsError> {
         CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(at(certificate))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(at(key))?;
     // Fails, too, if the key is not the certificate's.
-    let pair = CertifiedKey::from_der(chain, key, &provider()).map_err(TlsError::Pair)?;
-    Ok(Current { pair: Arc::new(pair), changed })
+    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(TlsError::Pair)
 }
 
 /// The key first: without a certificate it is made anew, since nobody can have pinned it yet.
@@ -184,12 +194,30 @@ mod tests {
         let before = served.pin();
 
         fs::write(&key, from_two("tls.key.pem")).unwrap();
-        assert!(matches!(served.reload(), Err(TlsError::Pair(_))));
+        assert!(matches!(served.reload_if_changed(), Err(TlsError::Pair(_))));
+        assert!(!served.reload_if_changed().unwrap(), "said once");
+        assert!(matches!(served.reload(), Err(TlsError::Pair(_))), "and whenever it is asked for");
         assert_eq!(served.pin(), before);
 
         fs::write(&certificate, from_two("tls.certificate.pem")).unwrap();
-        assert!(served.reload().unwrap());
+        assert!(served.reload_if_changed().unwrap());
         assert_eq!(served.pin(), other.pin());
-        assert!(!served.reload().unwrap());
+        assert!(!served.reload_if_changed().unwrap());
+    }
+
+    #[test]
+    fn an_older_file_in_the_place_of_another_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        Certificates::load(&Tls::SelfSigned, directory.path()).unwrap();
+        let file = |name: &str| directory.path().join(name);
+        let tls = Tls::Files { certificate: file(CERTIFICATE_FILE), key: file(KEY_FILE) };
+        fs::copy(file(CERTIFICATE_FILE), file("older")).unwrap();
+        let time = fs::metadata(file(CERTIFICATE_FILE)).unwrap().modified().unwrap();
+        fs::File::options().write(true).open(file("older")).unwrap().set_modified(time).unwrap();
+        let served = Certificates::load(&tls, directory.path()).unwrap().unwrap();
+
+        fs::rename(file("older"), file(CERTIFICATE_FILE)).unwrap();
+
+        assert!(served.reload_if_changed().unwrap());
     }
 }
