@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments, mut config: Config) -> Result<ExitCode,
     telemetry::init(config.log_format, &config.log_level)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(io("cannot start a thread"))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Signals first: one that comes while the server starts must not be lost.
         let mut signals = Signals::new()?;
         let listener =
@@ -37,11 +37,25 @@ pub(crate) fn run(arguments: &Arguments, mut config: Config) -> Result<ExitCode,
         let started = tokio::task::spawn_blocking(move || Server::start(listener, config)).await;
         let running = started.map_err(|error| io("cannot start a thread")(error.into()))??;
         greet(&running, &data)?;
-        signals.wait_for_stop(&running).await;
-        say("stopping");
-        let _ = tokio::task::spawn_blocking(move || running.stop()).await;
-        Ok(ExitCode::SUCCESS)
-    })
+        serve(running, &mut signals).await
+    });
+    // Not waiting for the thread that may still be stopping the server.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Serves until a signal, and then as long as running requests need and may take, or until a second one.
+async fn serve(running: Running, signals: &mut Signals) -> Result<ExitCode, CommandError> {
+    if !signals.wait_for_stop(&running).await {
+        return Err(CommandError::NotInOrder("the server ended by itself".to_owned()));
+    }
+    say("stopping: running requests are finished; a second signal ends at once");
+    let stopping = tokio::task::spawn_blocking(move || running.stop());
+    tokio::select! {
+        _ = stopping => Ok(ExitCode::SUCCESS),
+        // What was acknowledged is on the disk, and of the rest nothing is seen at the next start: as after a power cut.
+        () = signals.stop() => Err(CommandError::NotInOrder("ended before running requests were".to_owned())),
+    }
 }
 
 fn io(what: &str) -> impl FnOnce(std::io::Error) -> CommandError {
@@ -65,15 +79,24 @@ impl Signals {
         })
     }
 
-    async fn wait_for_stop(&mut self, running: &Running) {
+    /// Waits for a signal to stop. `false` if the server ended by itself.
+    async fn wait_for_stop(&mut self, running: &Running) -> bool {
         let mut look = tokio::time::interval(std::time::Duration::from_secs(1));
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return true,
+                _ = self.interrupt.recv() => return true,
                 _ = self.hangup.recv() => running.reload(),
-                _ = look.tick() => if !running.is_running() { return },
+                _ = look.tick() => if !running.is_running() { return false },
             }
+        }
+    }
+
+    /// Waits for the next signal to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
