@@ -29,6 +29,7 @@ use vault_core::wire::{Authority, Binary, ByteText};
 use vault_server::config::Config;
 use vault_server::db::Database;
 use vault_server::invites::{self, NO_LIMIT, Terms};
+use vault_server::jobs::Jobs;
 use vault_server::state::millis;
 use vault_server::tls::{CERTIFICATE_FILE, KEY_FILE};
 use vault_server::{RECEIPT_KEY_FILE, Running, Server};
@@ -41,6 +42,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
+    /// The time in milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        millis(self.now())
+    }
+
     /// Puts the clock forward, or back.
     pub fn add_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
@@ -152,13 +158,25 @@ impl TestServer {
 
     /// Asks the server's database, as the operator's commands do.
     pub fn with_db<T>(&self, ask: impl AsyncFnOnce(&Database) -> T) -> T {
+        self.with_jobs(async |jobs| ask(&jobs.db).await)
+    }
+
+    /// Does what the server does by itself, now by its clock.
+    pub fn with_jobs<T>(&self, run: impl AsyncFnOnce(&Jobs) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let parts = vault_server::open(&self.config).await.unwrap();
-            let answer = ask(&parts.db).await;
+            let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
+            let answer = run(&vault_server::jobs_of(&self.config, &parts, clock)).await;
             parts.db.close().await;
             answer
         })
+    }
+
+    /// Empties the trash of what has to leave it now; how many objects.
+    pub fn empty_trash(&self) -> u64 {
+        let now_ms = self.clock.now_ms();
+        self.with_jobs(async |jobs| vault_server::jobs::empty_trash(jobs, now_ms).await.unwrap())
     }
 
     /// An invite for a user with that quota.

@@ -95,6 +95,7 @@ async fn append(db: Database, n: u8, start: Instant) -> Vec<Duration> {
             hash: StatementHash::new(hash),
             receipt: Receipt { time_ms: seq, signature: [0; 64] },
             effects: Effects::default(),
+            hold_from: 0,
             audit: Some(AuditRecord {
                 device: Some(DeviceId::new([n; 16])),
                 action: "append",

@@ -89,6 +89,8 @@ pub struct Keeping {
     pub grace_days: u32,
     /// Days that an object is kept from its arrival, whatever anyone signs.
     pub min_age_days: u32,
+    /// Bytes from which on a vault's trash is held when much is condemned at once.
+    pub hold_from: u64,
     /// Bytes that a new user may store, unless their invite says otherwise; 0 is no limit.
     pub user_quota: u64,
     /// Bytes that a new vault may hold; 0 is no limit.
@@ -264,6 +266,7 @@ fn keeping(values: &Values) -> Result<Keeping, ConfigError> {
     Ok(Keeping {
         grace_days: values.number("keep.grace_days", 0, 3650)? as u32,
         min_age_days: values.number("keep.min_age_days", 0, 36_500)? as u32,
+        hold_from: values.size("keep.hold_from")?,
         user_quota: values.size("keep.user_quota")?,
         vault_quota: values.size("keep.vault_quota")?,
         keep_free: values.optional("keep.free").map(|_| values.size("keep.free")).transpose()?,

@@ -57,6 +57,11 @@ pub const KEYS: &[Key] = &[
         "Days that everything is kept from its arrival, whoever asks to delete it.",
     ),
     key(
+        "keep.hold_from",
+        "\"128 MiB\"",
+        "Vaults of this size on are guarded: when more than half goes to the trash within a day, it stays; \"0\": all.",
+    ),
+    key(
         "keep.user_quota",
         "\"0\"",
         "What a new user may store, as in \"500 GiB\"; \"0\": no limit. Invites can say otherwise.",

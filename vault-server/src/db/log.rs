@@ -35,6 +35,8 @@ pub struct NewStatement {
     pub receipt: Receipt,
     /// What it changes.
     pub effects: Effects,
+    /// Bytes that a vault must have had for its trash to be set on hold.
+    pub hold_from: u64,
     /// What the audit is to say of it.
     pub audit: Option<AuditRecord>,
 }
@@ -130,7 +132,7 @@ async fn append(session: &mut Session, new: &NewStatement) -> Result<Appended, D
     let packs = effects.packs_to_trash.iter().map(|id| ObjectKey::Pack(*id));
     let indexes = effects.indexes_to_trash.iter().map(|id| ObjectKey::Index(*id));
     let condemned: Vec<_> = packs.chain(indexes).collect();
-    let held = condemn(session, &new.vault, &condemned, new.receipt.time_ms).await?;
+    let held = condemn(session, &new.vault, &condemned, (new.receipt.time_ms, new.hold_from)).await?;
     if let Some(members) = &effects.members {
         set_members(session, &new.vault, members).await?;
     }

@@ -211,6 +211,7 @@ pub(crate) fn statement(vault_number: u8, seq: u64, effects: Effects) -> NewStat
         hash: StatementHash::new([seq as u8 ^ 0x80; 32]),
         receipt: receipt(NOW + seq),
         effects,
+        hold_from: 0,
         audit: None,
     }
 }

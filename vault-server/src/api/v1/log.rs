@@ -143,6 +143,7 @@ async fn try_append(
         hash: new_head.hash,
         receipt: stored_receipt(&receipt),
         effects: appending.look(|log| effects(log, &said.body))?,
+        hold_from: state.config.keeping.hold_from,
         audit: Some(audit_record(asker, action(&said.body), seq.to_string())),
     };
     match state.db.append(new).await? {

@@ -184,12 +184,12 @@ async fn removed(session: &mut Session, removals: &[Removal]) -> Result<(), DbEr
 }
 
 /// Moves objects of a locked vault to the trash. Whether that sets the trash on hold: if within a day more than half of the bytes
-/// that the vault had went there.
+/// that the vault had went there, and it had `hold_from` bytes or more.
 pub(in crate::db) async fn condemn(
     session: &mut Session,
     vault: &VaultId,
     keys: &[ObjectKey],
-    now_ms: u64,
+    (now_ms, hold_from): (u64, u64),
 ) -> Result<bool, DbError> {
     if keys.is_empty() {
         return Ok(false);
@@ -212,7 +212,7 @@ pub(in crate::db) async fn condemn(
     let recent = session.one(sql, args![vault, now_ms.saturating_sub(GUARDED_MS)]).await?.uint(0)?;
     let Some(locked) = lock(session, vault).await? else { return Ok(false) };
     let had = locked.used.saturating_sub(locked.trashed).saturating_add(recent);
-    if recent.saturating_mul(2) <= had {
+    if recent.saturating_mul(2) <= had || had < hold_from {
         return Ok(false);
     }
     session.execute("UPDATE vaults SET held = 1 WHERE vault = $1", args![vault]).await?;

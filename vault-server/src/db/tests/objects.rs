@@ -17,6 +17,7 @@ on_both_engines!(
     condemned_objects_go_to_the_trash_and_come_back,
     the_trash_is_emptied_when_both_times_are_over,
     a_mass_deletion_holds_the_trash,
+    a_small_vault_is_tidied_without_a_hold,
     a_condemned_object_may_be_put_again,
     a_damaged_object_may_be_put_again,
     what_uploads_left_is_swept,
@@ -252,6 +253,26 @@ async fn a_mass_deletion_holds_the_trash(db: &Database) {
     db.set_held(vault, false).await.unwrap();
     let next_week = condemn(db, 4, &[6], NOW + 24 * 7 * hour).await;
     assert_eq!(next_week, Appended::Done { held: false }, "what went before counts no more");
+}
+
+async fn a_small_vault_is_tidied_without_a_hold(db: &Database) {
+    let vault = with_vault(db, 1, 1000).await;
+    for n in 0..10 {
+        store(db, vault, pack(n), 10).await;
+    }
+    let condemn_all = async |seq, hold_from| {
+        let packs_to_trash = (0..10).map(|n| PackId::new([n; 32])).collect();
+        let new = statement(1, seq, Effects { packs_to_trash, ..Effects::default() });
+        db.append(NewStatement { hold_from, ..new }).await.unwrap()
+    };
+
+    assert_eq!(condemn_all(1, 101).await, Appended::Done { held: false });
+    assert_eq!(db.undelete(vault, Undelete::Since(0), NOW, None).await.unwrap(), 10);
+    assert_eq!(
+        condemn_all(2, 100).await,
+        Appended::Done { held: true },
+        "with what was condemned within the day"
+    );
 }
 
 async fn a_condemned_object_may_be_put_again(db: &Database) {
