@@ -9,6 +9,7 @@ mod limits;
 mod log;
 mod matrix;
 mod objects;
+mod proxies;
 mod story;
 mod trash;
 mod world;

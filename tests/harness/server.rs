@@ -2,7 +2,7 @@
 //!
 //! A request is a value that a test may change before it is sent, so that everything a client could send wrongly can be sent.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use vault_core::wire::signing::{Body, Parts, Signer};
 use vault_core::wire::v1::join::{JoinAnswer, JoinRequest};
 use vault_core::wire::v1::paths;
 use vault_core::wire::{Authority, Binary, ByteText};
-use vault_server::config::Config;
+use vault_server::config::{Config, Tls};
 use vault_server::db::Database;
 use vault_server::invites::{self, NO_LIMIT, Terms};
 use vault_server::jobs::Jobs;
@@ -213,9 +213,10 @@ impl TestServer {
         Client { server: self, key: &machine.key, device: machine.id(), skew: 0 }
     }
 
-    /// The text of the header `host`.
+    /// The text of the header `host`: under which name clients know the server.
     pub fn authority(&self) -> String {
-        self.addr().to_string()
+        let public = self.config.public_url.as_deref().and_then(|url| url.strip_prefix("https://"));
+        public.map_or_else(|| self.addr().to_string(), str::to_owned)
     }
 
     /// A new connection.
@@ -230,16 +231,22 @@ impl TestServer {
 
     /// Sends bytes, whatever they are, and reads one answer.
     pub fn send_bytes(&self, bytes: &[u8]) -> Answer {
-        let mut stream = self.connect();
-        // A server may answer and close before all was sent.
-        let _ = stream.write_all(bytes).and_then(|()| stream.flush());
-        Answer::read(&mut stream, bytes.starts_with(b"HEAD ")).unwrap()
+        if self.config.tls == Tls::Off {
+            return exchange(TcpStream::connect(self.addr()).unwrap(), bytes);
+        }
+        exchange(self.connect(), bytes)
     }
 
     /// An open GET.
     pub fn get(&self, target: &str) -> Answer {
         self.send(&Request::open("GET", target, &self.authority(), None))
     }
+}
+
+fn exchange(mut stream: impl io::Read + io::Write, bytes: &[u8]) -> Answer {
+    // A server may answer and close before all was sent.
+    let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+    Answer::read(&mut stream, bytes.starts_with(b"HEAD ")).unwrap()
 }
 
 /// The first entry of a person's card with these machines.

@@ -15,6 +15,8 @@ pub use keys::{KEYS, Key, example};
 pub use values::parse_size;
 use values::{Values, bad};
 
+use crate::proxies::Proxies;
+
 /// What can be wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -141,6 +143,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How clients reach it: `https://host[:port]`; `None` for the address of this machine.
     pub public_url: Option<String>,
+    /// Whose word on a client's address is taken.
+    pub proxies: Proxies,
     /// Threads that serve; 0 is one for each processor.
     pub workers: usize,
     /// The `PostgreSQL` database; `None` for `SQLite` in [`Self::data`].
@@ -186,13 +190,15 @@ impl Config {
         if database_url.as_deref().is_some_and(|url| !is_postgres(url)) {
             return Err(bad("database.url", "expected postgres://… or nothing"));
         }
+        let tls = tls(&values)?;
         let config = Self {
             data: PathBuf::from(values.text("data")),
             listen: values.parse("listen", "an address and port, as in 0.0.0.0:8443")?,
             public_url,
             workers: values.number("workers", 0, 1024)? as usize,
             database_url,
-            tls: tls(&values)?,
+            proxies: proxies(&values, &tls)?,
+            tls,
             keeping: keeping(&values)?,
             limits: limits(&values)?,
             log_format: match values.text("log.format") {
@@ -259,6 +265,17 @@ fn tls(values: &Values) -> Result<Tls, ConfigError> {
             Ok(Tls::Files { certificate: file("tls.certificate")?, key: file("tls.key")? })
         }
         _ => Err(bad("tls.mode", "expected \"self-signed\", \"files\" or \"off\"")),
+    }
+}
+
+fn proxies(values: &Values, tls: &Tls) -> Result<Proxies, ConfigError> {
+    match values.optional("proxies") {
+        Some(text) => {
+            let expected = "expected addresses or networks, as in \"10.0.0.1, 10.1.0.0/16\"";
+            Proxies::parse(text).ok_or_else(|| bad("proxies", expected))
+        }
+        None if *tls == Tls::Off => Ok(Proxies::on_this_machine()),
+        None => Ok(Proxies::default()),
     }
 }
 
@@ -356,6 +373,7 @@ mod tests {
             ("listen = \"localhost\"", "listen"),
             ("public_url = \"http://x\"", "public_url"),
             ("public_url = \"https://x/y\"", "public_url"),
+            ("proxies = \"proxy.example.org\"", "proxies"),
             ("[keep]\ngrace_days = -1", "keep.grace_days"),
             ("[keep]\nuser_quota = \"many\"", "keep.user_quota"),
             ("[tls]\nmode = \"files\"", "tls.certificate"),

@@ -74,15 +74,12 @@ pub async fn front(
     Ok(finish(response, &state))
 }
 
-/// The client's address; behind a proxy on this machine, what the proxy says last.
+/// The client's address; behind proxies, what they say.
 fn client_address(request: &ServiceRequest, state: &State) -> IpAddr {
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    if state.config.tls != Tls::Off || !peer.is_loopback() {
-        return peer;
-    }
-    let said = request.headers().get_all("x-forwarded-for").last();
-    let last = said.and_then(|said| said.to_str().ok()).and_then(|said| said.rsplit(',').next());
-    last.and_then(|last| last.trim().parse().ok()).unwrap_or(peer)
+    let said: Vec<_> = request.headers().get_all("x-forwarded-for").collect();
+    // A value that is no text says nothing, and nothing before it counts.
+    state.config.proxies.client(peer, said.iter().map(|said| said.to_str().unwrap_or("")))
 }
 
 /// Refuses what no route takes, before any route is looked for.

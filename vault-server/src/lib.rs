@@ -7,7 +7,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | how it runs | [`config`], [`secret_file`], [`tls`], [`limits`], [`telemetry`] |
+//! | how it runs | [`proxies`], [`config`], [`secret_file`], [`tls`], [`limits`], [`telemetry`] |
 //! | what is kept | [`db`], [`objects`], [`logs`], [`invites`], [`jobs`] |
 //! | what handlers share | [`state`], [`body`], [`error`], [`front`] |
 //! | who may do what | [`auth`] |
@@ -28,6 +28,7 @@ pub mod jobs;
 pub mod limits;
 pub mod logs;
 pub mod objects;
+pub mod proxies;
 pub mod routes;
 mod running;
 pub mod secret_file;

@@ -30,6 +30,11 @@ pub const KEYS: &[Key] = &[
         "\"\"",
         "How clients reach the server, https://host[:port]; empty: the address of this machine.",
     ),
+    key(
+        "proxies",
+        "\"\"",
+        "Whose x-forwarded-for is believed, as in \"10.0.0.1, 10.1.0.0/16\"; empty: without TLS who is on this machine, else nobody.",
+    ),
     key("workers", "0", "Threads that serve; 0 is one for each processor."),
     Key {
         is_secret: true,
