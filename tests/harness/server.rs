@@ -27,7 +27,7 @@ use vault_core::wire::v1::join::{JoinAnswer, JoinRequest};
 use vault_core::wire::v1::paths;
 use vault_core::wire::{Authority, Binary, ByteText};
 use vault_server::config::{Config, Tls};
-use vault_server::db::Database;
+use vault_server::db::{Database, PostgresServer};
 use vault_server::invites::{self, NO_LIMIT, Terms};
 use vault_server::jobs::Jobs;
 use vault_server::state::millis;
@@ -88,6 +88,7 @@ impl TestServer {
         config.limits.open_rate = 1_000_000;
         config.limits.address_rate = 1_000_000;
         config.limits.stop = Duration::from_secs(5);
+        config.database_url = database_of_this_program();
         change(&mut config);
         let mut server = Self { clock: Arc::default(), config, running: None, directory };
         server.run();
@@ -241,6 +242,15 @@ impl TestServer {
     pub fn get(&self, target: &str) -> Answer {
         self.send(&Request::open("GET", target, &self.authority(), None))
     }
+}
+
+/// An empty database for a server of a test program whose name says that it is for PostgreSQL; `None` for SQLite.
+fn database_of_this_program() -> Option<String> {
+    let program = std::env::current_exe().unwrap();
+    let is_meant = program.file_name().unwrap().to_string_lossy().contains("on_postgres");
+    let server = if is_meant { PostgresServer::of_this_program() } else { None }?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    Some(runtime.block_on(server.new_database()))
 }
 
 fn exchange(mut stream: impl io::Read + io::Write, bytes: &[u8]) -> Answer {

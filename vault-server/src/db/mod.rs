@@ -56,6 +56,8 @@ pub use self::log::{Appended, Effects, LogEntry, NewStatement, Receipt};
 pub use self::objects::{
     Committed, Cursor, ObjectRecord, ObjectState, Removal, Reservation, Reserved, StoredObject, Undelete,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use self::postgres::testing::PostgresServer;
 pub use self::vaults::{Access, Created, Member, NewVault, Recount, VaultOfUser, VaultRecord};
 use cache::DeviceCache;
 use session::{Operation, Session};

@@ -1,5 +1,8 @@
 //! PostgreSQL: a pool; each write is a transaction of its own, and tried again where the server says that another was in its way.
 
+#[cfg(any(test, feature = "testing"))]
+pub(super) mod testing;
+
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
