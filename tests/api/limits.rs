@@ -1,8 +1,12 @@
 //! What no client may do: heads without end, other transfer codings, other methods, too much at once.
 
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
 use vault_core::log::testing::{Machine, Person};
 use vault_core::wire::v1::paths;
-use vault_tests::{Request, TestServer};
+use vault_server::proxies::Proxies;
+use vault_tests::{Answer, Request, TestServer};
 
 #[test]
 fn heads_beyond_the_limits_are_refused() {
@@ -75,6 +79,45 @@ fn who_asks_too_much_is_told_when_to_come_back() {
     assert_eq!(limited.problem(), (429, "rate_limited".to_owned()));
     assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
     assert_eq!(server.client(&phone).get(paths::ME).status, 200);
+}
+
+#[test]
+fn an_address_has_so_many_connections_at_once_and_no_more() {
+    let server = TestServer::with(|config| config.limits.address_connections = 3);
+    let ask = Request::open("GET", paths::HEALTHZ, &server.authority(), None).to_bytes();
+    let open = || {
+        let mut stream = server.connect();
+        stream.write_all(&ask).and_then(|()| stream.flush()).ok()?;
+        Answer::read(&mut stream, false).ok().map(|answer| (answer.status, stream))
+    };
+
+    let mut kept: Vec<_> = (0..3).map(|_| open().unwrap()).collect();
+    assert!(kept.iter().all(|(status, _)| *status == 200));
+    assert!(open().is_none() && open().is_none(), "they are closed");
+    kept.pop();
+
+    // The server learns of it when it does.
+    let begun = Instant::now();
+    while open().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the place is free again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_connections_of_a_proxy_are_not_counted() {
+    let server = TestServer::with(|config| {
+        config.limits.address_connections = 1;
+        config.proxies = Proxies::parse("127.0.0.1").unwrap();
+    });
+    let ask = Request::open("GET", paths::HEALTHZ, &server.authority(), None).to_bytes();
+
+    let mut streams: Vec<_> = (0..4).map(|_| server.connect()).collect();
+
+    for stream in &mut streams {
+        stream.write_all(&ask).and_then(|()| stream.flush()).unwrap();
+        assert_eq!(Answer::read(stream, false).unwrap().status, 200);
+    }
 }
 
 #[test]

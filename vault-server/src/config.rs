@@ -108,6 +108,8 @@ pub struct Keeping {
 pub struct Limits {
     /// Connections at once, over all clients.
     pub connections: u32,
+    /// Connections at once of one address.
+    pub address_connections: u32,
     /// Requests a second of one device, on average.
     pub device_rate: u32,
     /// Requests at once of one device.
@@ -296,6 +298,7 @@ fn limits(values: &Values) -> Result<Limits, ConfigError> {
     let seconds = |key: &str| values.number(key, 1, 86_400).map(Duration::from_secs);
     Ok(Limits {
         connections: count("limits.connections")?,
+        address_connections: count("limits.address_connections")?,
         device_rate: count("limits.device_rate")?,
         device_requests: count("limits.device_requests")?,
         device_uploads: count("limits.device_uploads")?,

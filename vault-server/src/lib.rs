@@ -19,6 +19,7 @@ pub mod api;
 pub mod auth;
 pub mod body;
 pub mod config;
+mod connections;
 pub mod db;
 pub mod error;
 pub mod front;

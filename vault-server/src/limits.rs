@@ -3,6 +3,7 @@
 //! Every table here is bounded: an entry leaves as soon as it says nothing any more.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,8 +45,9 @@ pub struct Limiter {
     signed: DefaultKeyedRateLimiter<Peer>,
     open: DefaultKeyedRateLimiter<Peer>,
     clock: DefaultClock,
-    requests: Slots,
-    uploads: Slots,
+    connections: Slots<Peer>,
+    requests: Slots<DeviceId>,
+    uploads: Slots<DeviceId>,
 }
 
 impl Limiter {
@@ -60,9 +62,15 @@ impl Limiter {
             signed: RateLimiter::keyed(per_second(limits.address_rate)),
             open: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.open_rate))),
             clock: DefaultClock::default(),
+            connections: Slots::new(limits.address_connections),
             requests: Slots::new(limits.device_requests),
             uploads: Slots::new(limits.device_uploads),
         }
+    }
+
+    /// Counts a connection from an address, which holds a slot until the guard is dropped.
+    pub fn connection_from(&self, address: IpAddr) -> Result<SlotGuard<Peer>, Limited> {
+        self.connections.take(address.into())
     }
 
     /// Counts a request from an address, before anything else is looked at.
@@ -76,13 +84,13 @@ impl Limiter {
     }
 
     /// Counts a request of a device, which holds a slot until the guard is dropped.
-    pub fn request_of(&self, device: DeviceId) -> Result<SlotGuard, Limited> {
+    pub fn request_of(&self, device: DeviceId) -> Result<SlotGuard<DeviceId>, Limited> {
         self.devices.check_key(&device).map_err(|until| self.limited(&until))?;
         self.requests.take(device)
     }
 
     /// Counts an upload of a device, which holds a slot until the guard is dropped.
-    pub fn upload_of(&self, device: DeviceId) -> Result<SlotGuard, Limited> {
+    pub fn upload_of(&self, device: DeviceId) -> Result<SlotGuard<DeviceId>, Limited> {
         self.uploads.take(device)
     }
 
@@ -114,43 +122,43 @@ fn at_least_one(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 
-/// A number of slots for each device.
+/// A number of slots for each device, or each address.
 #[derive(Debug)]
-struct Slots {
-    taken: Arc<Mutex<HashMap<DeviceId, u32>>>,
+struct Slots<K: Eq + Hash> {
+    taken: Arc<Mutex<HashMap<K, u32>>>,
     most: u32,
 }
 
-impl Slots {
+impl<K: Eq + Hash + Copy> Slots<K> {
     fn new(most: u32) -> Self {
         Self { taken: Arc::default(), most }
     }
 
-    fn take(&self, device: DeviceId) -> Result<SlotGuard, Limited> {
+    fn take(&self, whose: K) -> Result<SlotGuard<K>, Limited> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(device).or_default();
+        let count = taken.entry(whose).or_default();
         if *count >= self.most {
             return Err(Limited { after: Duration::from_secs(1) });
         }
         *count += 1;
-        Ok(SlotGuard { taken: Arc::clone(&self.taken), device })
+        Ok(SlotGuard { taken: Arc::clone(&self.taken), whose })
     }
 }
 
 /// A slot, given back when dropped.
 #[derive(Debug)]
-pub struct SlotGuard {
-    taken: Arc<Mutex<HashMap<DeviceId, u32>>>,
-    device: DeviceId,
+pub struct SlotGuard<K: Eq + Hash> {
+    taken: Arc<Mutex<HashMap<K, u32>>>,
+    whose: K,
 }
 
-impl Drop for SlotGuard {
+impl<K: Eq + Hash> Drop for SlotGuard<K> {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.device) {
+        if let Some(count) = taken.get_mut(&self.whose) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.device);
+                taken.remove(&self.whose);
             }
         }
     }

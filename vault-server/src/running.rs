@@ -19,6 +19,7 @@ use vault_core::crypto::sign::SigningKey;
 use vault_core::time::Clock;
 
 use crate::config::Config;
+use crate::connections::admit;
 use crate::db::{Database, DatabaseOptions, DbError};
 use crate::front::front;
 use crate::invites::{self, InviteError, Terms};
@@ -309,8 +310,10 @@ fn http(listener: TcpListener, state: web::Data<State>) -> Result<actix_web::dev
         0 => thread::available_parallelism().map_or(2, std::num::NonZero::get),
         workers => workers,
     };
+    let admitting = state.clone();
     let app = move || App::new().app_data(state.clone()).wrap(from_fn(front)).configure(routes);
     let server = HttpServer::new(app)
+        .on_connect(move |connection, data| admit(connection, data, &admitting))
         .workers(workers)
         .max_connections((limits.connections as usize).div_ceil(workers))
         .backlog(1024)

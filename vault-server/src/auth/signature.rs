@@ -37,7 +37,7 @@ pub struct Authenticated {
     pub arrival: Arrival,
     /// What all handlers share.
     pub state: web::Data<State>,
-    _slot: SlotGuard,
+    _slot: SlotGuard<DeviceId>,
 }
 
 /// Who asks, without the request.

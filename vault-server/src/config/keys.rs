@@ -79,6 +79,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("keep.scrub_percent", "3", "Part of the stored objects that is read through each day, in per cent."),
     key("limits.connections", "4096", "Connections at once."),
+    key("limits.address_connections", "512", "Connections at once from one address that is no proxy."),
     key("limits.device_rate", "1000", "Requests a second of one device, on average."),
     key("limits.device_requests", "128", "Requests at once of one device."),
     key("limits.device_uploads", "32", "Uploads at once of one device."),
