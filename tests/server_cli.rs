@@ -212,7 +212,7 @@ fn invites_that_are_none_are_told_apart() {
     home.fail(&["join", &invite], 5, "has joined");
     Home::new().fail(&["join", &invite, "--work-factor", "2"], 5, "ask for another invite");
     server.clock.add_seconds(7 * 86_400 * 10);
-    Home::new().fail(&["join", &late, "--work-factor", "2"], 5, "too late");
+    Home::new().fail(&["join", &late, "--work-factor", "2"], 5, "the invite has expired");
     server.stop();
     Home::new().fail(&["join", &late], 7, "cannot be reached");
     home.fail(&["snapshots", "--vault", "https://127.0.0.1:1/v/x"], 2, "is not of the form");

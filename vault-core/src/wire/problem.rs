@@ -75,8 +75,8 @@ codes! {
     Differs = "differs", 409, "another object of that name is there", "run `vault check`";
     /// The invite was used, or too many wrong MACs used it up.
     InviteUsed = "invite_used", 410, "the invite is used up", "ask for a new invite";
-    /// The invite or request has expired.
-    Expired = "expired", 410, "too late", "ask for a new one";
+    /// The invite has expired.
+    Expired = "expired", 410, "the invite has expired", "ask for a new one";
     /// A body without `content-length`.
     LengthRequired = "length_required", 411, "a body needs its length", "see docs/protocol.md";
     /// A body larger than the route allows.
