@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use vault_core::card::{Card, ListedDevice};
 use vault_core::chunk::compress::{Compressor, Level};
 use vault_core::crypto::age_pq::PqIdentity;
 use vault_core::crypto::bech32_text::Prefix;
+use vault_core::crypto::hash;
 use vault_core::crypto::random::{FixedRandom, Random};
 use vault_core::crypto::secret::Secret;
 use vault_core::format::annotation::AnnotationBody;
@@ -31,12 +33,14 @@ use vault_core::keys::envelope::{DomainKeys, IndexKey, MemberEpoch, MemberKeys, 
 use vault_core::keys::identity::AnyIdentity;
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::keys::kit::{Kit, KitIdentity};
-use vault_core::log::testing::{self, Example, Machine};
+use vault_core::log::testing::{self, Example, Machine, Person};
 use vault_core::log::{Body, FinalHead, Forget, Head};
 use vault_core::store::{DirectoryStore, ObjectKey};
 use vault_core::time::Timestamp;
 use vault_core::vault::chunk_index::ChunkIndex;
 use vault_core::vault::stat_cache::{DirectoryKey, Stamp, StatCacheWriter, Totals};
+use vault_core::wire::Authority;
+use vault_core::wire::signing::{self, Parts, Signer};
 use vault_tests::damage::files_below;
 use vault_tests::workspace;
 
@@ -370,8 +374,39 @@ fn directory_record(stamp: Stamp, entries: &[Vec<u8>]) -> Vec<u8> {
     record
 }
 
+/// Entries of cards, and the headers of signed requests as their target takes them.
+fn of_servers() -> Vec<Seed> {
+    let alice = Person::new(1);
+    let machines = [Machine::new(11), Machine::append_only(14)];
+    let entry = |count: usize| {
+        let of = |machine: &Machine| {
+            ListedDevice::new(&machine.key, &alice.id(), "age1pq1device".to_owned(), machine.kind)
+        };
+        let devices = machines.iter().take(count).map(of).collect();
+        let card = Card::first(alice.root.verifying_key(), "age1pq1user".to_owned(), devices, 1);
+        card.sign(&alice.root).unwrap()
+    };
+    let authority = Authority::parse("example.com").unwrap();
+    let parts = Parts { method: "GET", authority: &authority, path: "/", query: None };
+    let headers = |body: Option<&signing::Body>, more: &str| {
+        let signer = Signer { key: &machines[0].key, device: machines[0].id() };
+        let signed = signer.sign(&parts, body, (1_790_000_000, &[7; 16])).unwrap();
+        let digest = signed.content_digest.map_or_else(String::new, |digest| format!("\nC{digest}"));
+        format!("A{}\nB{}{digest}{more}", signed.signature_input, signed.signature)
+    };
+    let body = signing::Body { sha256: hash::object_hash(b"body"), length: 4 };
+    vec![
+        seed("card_entry", "no_device", entry(0)),
+        seed("card_entry", "one_device", entry(1)),
+        seed("card_entry", "two_devices", entry(2)),
+        seed("signature_input", "without_body", headers(None, "")),
+        seed("signature_input", "with_body", headers(Some(&body), "\nD4")),
+        seed("signature_input", "chunked", headers(Some(&body), "\nEchunked")),
+    ]
+}
+
 fn seeds() -> Vec<Seed> {
-    [packs_and_indexes(), trees_and_bodies(), history(), packets(), texts(), remembered()]
+    [packs_and_indexes(), trees_and_bodies(), history(), packets(), texts(), remembered(), of_servers()]
         .into_iter()
         .flatten()
         .collect()

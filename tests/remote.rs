@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use vault_core::card::{Chain, Consent, ListedDevice};
 use vault_core::crypto::random::SystemRandom;
 use vault_core::error::ErrorKind;
 use vault_core::id::Seq;
 use vault_core::keys::device::DeviceKeys;
 use vault_core::net::{CardAppended, NetErrorKind};
+use vault_core::ops::cards::{asking, machine};
 use vault_core::store::{ObjectKey, ObjectKind, RemoteStore, Store as _, StoreError, conformance};
 use vault_core::wire::audit::AuditHead;
-use vault_core::wire::v1::devices::NewDevice;
 use vault_core::wire::v1::trash::Undelete;
-use vault_tests::account::{client, listed};
+use vault_tests::account::client;
 use vault_tests::{Account, TestServer, assert_same_tree, noise};
 
 /// A directory that makes several packs.
@@ -129,17 +130,17 @@ fn a_device_that_was_taken_off_the_card_is_refused_at_once() {
     let id = account.init().unwrap();
     let (user, root) = (account.joined.user, account.identity.root());
     let chain = account.server().card(&user, 0).unwrap();
-    let mut card = vault_core::card::Chain::begin(&user, &chain[0]).unwrap();
+    let mut card = Chain::begin(&user, &chain[0]).unwrap();
     let second = DeviceKeys::generate(&SystemRandom::new()).unwrap();
 
-    let both = card.card().next(card.hash(), vec![listed(&account.device), listed(&second)], 2);
+    let both = card.card().next(card.hash(), vec![machine(&account.device, &user), machine(&second, &user)], 2);
     let both = both.sign(root).unwrap();
     assert_eq!(account.server().append_card(&user, 1, &both).unwrap(), CardAppended::New);
     assert_eq!(account.server().append_card(&user, 1, &both).unwrap(), CardAppended::Same);
     card.append(&both).unwrap();
     let other = client(&server, &second, &account.joined);
     assert_eq!(other.me().unwrap().user, user);
-    let one = card.card().next(card.hash(), vec![listed(&second)], 3).sign(root).unwrap();
+    let one = card.card().next(card.hash(), vec![machine(&second, &user)], 3).sign(root).unwrap();
     assert_eq!(other.append_card(&user, 2, &one).unwrap(), CardAppended::New);
 
     assert_eq!(account.server().me().unwrap_err().kind(), NetErrorKind::Unauthorized);
@@ -237,21 +238,32 @@ fn a_new_device_asks_and_is_answered() {
     let account = Account::join(&server);
     let new = DeviceKeys::generate(&SystemRandom::new()).unwrap();
     let unknown = client(&server, &new, &account.joined);
-    let asked =
-        NewDevice { signing_key: new.signing().verifying_key(), recipient: new.recipient().to_string() };
+    let asked = asking(&new);
 
     let made = unknown.request_device(&asked).unwrap();
     let shown = account.server().requested_device(&made.request).unwrap();
     assert_eq!((shown.signing_key, shown.recipient), (asked.signing_key, asked.recipient));
-    let user = account.joined.user;
-    let chain = account.server().card(&user, 0).unwrap();
-    let card = vault_core::card::Chain::begin(&user, &chain[0]).unwrap();
-    let next = card.card().next(card.hash(), vec![listed(&account.device), listed(&new)], 2);
-    account.server().append_card(&user, 1, &next.sign(account.identity.root()).unwrap()).unwrap();
     assert_eq!(unknown.device_answer(&made.request).unwrap(), None);
-    account.server().answer_device(&made.request, b"sealed").unwrap();
-
+    assert!(account.server().answer_device(&made.request, b"sealed").unwrap());
+    assert!(!account.server().answer_device(&made.request, b"another").unwrap());
     assert_eq!(unknown.device_answer(&made.request).unwrap().unwrap(), b"sealed");
+    let user = account.joined.user;
+    let consent = Consent::sign(new.signing(), &user, &asked.recipient);
+    assert_eq!(account.server().device_consent(&made.request).unwrap(), None);
+    unknown.consent(&made.request, &consent).unwrap();
+
+    assert_eq!(account.server().device_consent(&made.request).unwrap(), Some(consent));
+    let chain = account.server().card(&user, 0).unwrap();
+    let card = Chain::begin(&user, &chain[0]).unwrap();
+    let add = |added| {
+        let next = card.card().next(card.hash(), vec![machine(&account.device, &user), added], 2);
+        account.server().append_card(&user, 1, &next.sign(account.identity.root()).unwrap())
+    };
+    let mine = machine(&new, &user);
+    let refused = add(ListedDevice { consent: Consent([0; 64]), ..mine.clone() }).unwrap_err();
+    assert_eq!(refused.kind(), NetErrorKind::Invalid, "{refused:?}");
+    assert_eq!(add(ListedDevice { consent, ..mine }).unwrap(), CardAppended::New);
+    assert_eq!(unknown.me().unwrap().user, user);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn expected(who: Who, method: &str, pattern: &str) -> u16 {
     }
     match (method, pattern, who) {
         // Only the device that waits; none of these.
-        ("GET", paths::DEVICE_ANSWER, _) => 401,
+        ("GET", paths::DEVICE_ANSWER, _) | ("PUT", paths::DEVICE_CONSENT, _) => 401,
         (_, paths::CARD_ENTRY, Editor | Reader | Stranger) => 404,
         ("PUT", paths::DEVICE_ANSWER | paths::CARD_ENTRY | paths::VAULT, AppendOnly)
         | ("PUT", paths::VAULT, Editor | Reader | Stranger)
@@ -47,6 +47,7 @@ fn expected(who: Who, method: &str, pattern: &str) -> u16 {
         | ("PUT", paths::OBJECT, Reader)
         | ("GET" | "HEAD", paths::OBJECT, AppendOnly) => 403,
         (_, _, Stranger) if pattern.contains("{vault}") => 404,
+        ("GET", paths::DEVICE_CONSENT, _) => 404,
         _ => 0,
     }
 }

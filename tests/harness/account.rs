@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use vault_core::card::{Card, ListedDevice};
+use vault_core::card::Card;
 use vault_core::chunk::cut::Params;
 use vault_core::crypto::random::SystemRandom;
 use vault_core::crypto::secret::Secret;
@@ -14,9 +14,10 @@ use vault_core::error::Error;
 use vault_core::id::{SnapshotId, VaultId};
 use vault_core::keys::device::DeviceKeys;
 use vault_core::keys::identity_file::UserIdentity;
-use vault_core::log::{self, Body, DeviceKind, Forget, PqPolicy};
+use vault_core::log::{self, Body, Forget, PqPolicy};
 use vault_core::net::{Joined, Means, Server, Trust};
 use vault_core::ops::backup::{BackupSummary, backup};
+use vault_core::ops::cards::machine;
 use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::init::{InitOptions, init};
 use vault_core::ops::prune::{PruneOptions, PruneSummary, prune};
@@ -105,7 +106,7 @@ impl Account {
         let device = DeviceKeys::generate(&random).unwrap();
         let root = identity.root();
         let card =
-            Card::first(root.verifying_key(), identity.recipient().to_string(), vec![listed(&device)], 1);
+            Card::first(root.verifying_key(), identity.recipient().to_string(), vec![machine(&device, &identity.user_id())], 1);
         let entry = card.sign(root).unwrap();
         let joined = Server::of_invite(invite, means()).unwrap().join(invite, &entry).unwrap();
         let client = client_of(invite, &device, &joined);
@@ -231,15 +232,6 @@ impl Account {
         let options = CheckOptions { read_data: true, ..CheckOptions::default() };
         let checked = check(vault, &reader, options, &self.around(&Here(Instant::now()))).unwrap();
         assert!(checked.findings.is_empty() && !checked.interrupted, "{:#?}", checked.findings);
-    }
-}
-
-/// A device as a card lists it.
-pub fn listed(device: &DeviceKeys) -> ListedDevice {
-    ListedDevice {
-        signing_key: device.signing().verifying_key(),
-        recipient: device.recipient().to_string(),
-        kind: DeviceKind::Full,
     }
 }
 

@@ -266,15 +266,13 @@ pub fn card(person: &Person, machines: &[&Machine]) -> Vec<u8> {
 
 /// The same before it is signed.
 pub fn first_card(person: &Person, machines: &[&Machine]) -> Card {
-    Card::first(person.root.verifying_key(), "age1pq1user".to_owned(), listed(machines), 1)
+    Card::first(person.root.verifying_key(), "age1pq1user".to_owned(), listed(person, machines), 1)
 }
 
-/// Machines as a card lists them.
-pub fn listed(machines: &[&Machine]) -> Vec<ListedDevice> {
-    let of = |machine: &&Machine| ListedDevice {
-        signing_key: machine.key.verifying_key(),
-        recipient: "age1pq1device".to_owned(),
-        kind: machine.kind,
+/// Machines as the person's card lists them.
+pub fn listed(person: &Person, machines: &[&Machine]) -> Vec<ListedDevice> {
+    let of = |machine: &&Machine| {
+        ListedDevice::new(&machine.key, &person.id(), "age1pq1device".to_owned(), machine.kind)
     };
     machines.iter().map(of).collect()
 }

@@ -38,6 +38,7 @@ api! {
     paths::DEVICE_REQUESTS => { POST: v1::device_requests::post }
     paths::DEVICE_REQUEST => { GET: v1::device_requests::get }
     paths::DEVICE_ANSWER => { PUT: v1::device_requests::put_answer, GET: v1::device_requests::get_answer }
+    paths::DEVICE_CONSENT => { PUT: v1::device_requests::put_consent, GET: v1::device_requests::get_consent }
     paths::VAULT => { PUT: v1::vaults::put, GET: v1::vaults::get }
     paths::LOG => { GET: v1::log::list }
     paths::STATEMENT => { GET: v1::log::get, PUT: v1::log::put }

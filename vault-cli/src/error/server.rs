@@ -109,6 +109,12 @@ pub(crate) enum ServerError {
         /// How long was waited.
         minutes: u64,
     },
+    /// The new machine did not agree in time.
+    #[error("the new machine has not agreed within {minutes} minutes")]
+    NotAgreed {
+        /// How long was waited.
+        minutes: u64,
+    },
     /// No device of that id is on the card.
     #[error("{device:?} is no device of yours, or of several")]
     NoSuchDevice {
@@ -130,7 +136,7 @@ impl ServerError {
             Self::Impostor { .. } | Self::DeviceMismatch { .. } | Self::AuditBroken { .. } => Exit::Integrity,
             Self::UnknownVault { .. } | Self::NoSuchDevice { .. } => Exit::NotFound,
             Self::JoinedAlready { .. } | Self::NameTaken { .. } => Exit::Conflict,
-            Self::NotJoined { .. } | Self::NotApproved { .. } => Exit::Keys,
+            Self::NotJoined { .. } | Self::NotApproved { .. } | Self::NotAgreed { .. } => Exit::Keys,
             Self::ProtocolVersions { .. } | Self::ServerFile { .. } => Exit::Failed,
             Self::WordsNotCompared
             | Self::NotAName { .. }

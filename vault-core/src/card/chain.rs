@@ -2,6 +2,7 @@
 //!
 //! [`Verified`] has no constructor but [`Chain::begin`] and [`Chain::verify`], so nothing unverified can enter a chain.
 
+use super::device::check_consents;
 use super::entry::{Card, Entry};
 use super::error::CardError;
 use crate::id::{CardHash, UserId};
@@ -30,6 +31,7 @@ impl Chain {
         let entry = Entry::decode(stored)?;
         check_links(user, (0, CardHash::new([0; CardHash::LEN])), &entry)?;
         entry.check_signature()?; // [4]
+        check_consents(user, None, entry.card())?; // [5]
         Ok(Self { user: *user, newest: entry })
     }
 
@@ -48,6 +50,7 @@ impl Chain {
         let entry = Entry::decode(stored)?;
         check_links(&self.user, (self.next_seq(), self.newest.hash()), &entry)?;
         entry.check_signature()?; // [4]
+        check_consents(&self.user, Some(self.card()), entry.card())?; // [5]
         Ok(Verified(entry))
     }
 
@@ -124,7 +127,7 @@ mod tests {
 
     fn device(number: u8) -> ListedDevice {
         let recipient = format!("age1pq1device{number}");
-        ListedDevice { signing_key: key(number).verifying_key(), recipient, kind: DeviceKind::Full }
+        ListedDevice::new(&key(number), &user(), recipient, DeviceKind::Full)
     }
 
     fn user() -> UserId {
@@ -202,7 +205,8 @@ mod tests {
         let twice = Card::first(key(1).verifying_key(), "age1u".into(), vec![device(3), device(3)], 0);
         assert_eq!(twice.sign(&key(1)), Err(CardError::DeviceOrder { device: device(3).id() }));
 
-        let long = |number| ListedDevice { recipient: "x".repeat(2000), ..device(number) };
+        let long =
+            |number| ListedDevice::new(&key(number), &user(), "x".repeat(2000), DeviceKind::Full);
         let full = Card::first(key(1).verifying_key(), "x".repeat(2000), (1..=64).map(long).collect(), 0);
         assert!(Chain::begin(&user(), &full.sign(&key(1)).unwrap()).is_ok());
         let more = Card::first(key(1).verifying_key(), "age1u".into(), (1..=65).map(device).collect(), 0);

@@ -3,6 +3,7 @@
 //! An entry has one encoding: what the decoder accepts, encoding again gives byte for byte, but for map keys from 128 on, which
 //! are passed over; that is why the signature is verified over the bytes that were received.
 
+use super::device::{Consent, ListedDevice};
 use super::error::CardError;
 use super::{FORMAT_VERSION, MAX_DEVICES, MAX_ENTRY_BYTES, MAX_RECIPIENT_BYTES};
 use crate::cbor::{CborError, Decoder, Encoder, required};
@@ -29,17 +30,6 @@ pub struct Card {
     pub devices: Vec<ListedDevice>,
 }
 
-/// One device on a card.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedDevice {
-    /// Signs requests.
-    pub signing_key: VerifyingKey,
-    /// What is sealed to the device: the text of an age recipient, opaque here.
-    pub recipient: String,
-    /// Whether it may read.
-    pub kind: DeviceKind,
-}
-
 /// An entry as it was read; nothing about it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -47,13 +37,6 @@ pub struct Entry {
     signed: Vec<u8>,
     signature: [u8; SIGNATURE_BYTES],
     hash: CardHash,
-}
-
-impl ListedDevice {
-    /// The hash of the signing key.
-    pub fn id(&self) -> DeviceId {
-        hash::device_id(&self.signing_key.0)
-    }
 }
 
 impl Card {
@@ -105,8 +88,8 @@ impl Card {
         out.uint(3).bytes(self.prev.as_bytes()).uint(4).uint(self.time).uint(5).text(&self.recipient);
         out.uint(6).array(self.devices.len());
         for device in &self.devices {
-            out.map(3).uint(0).bytes(&device.signing_key.0).uint(1).text(&device.recipient);
-            out.uint(2).uint(kind_number(device.kind));
+            out.map(4).uint(0).bytes(&device.signing_key.0).uint(1).text(&device.recipient);
+            out.uint(2).uint(kind_number(device.kind)).uint(3).bytes(&device.consent.0);
         }
         out.finish()
     }
@@ -240,7 +223,7 @@ fn read_devices(input: &mut Decoder<'_>) -> Result<Vec<ListedDevice>, CardError>
 }
 
 fn read_device(input: &mut Decoder<'_>) -> Result<ListedDevice, CborError> {
-    let (mut signing_key, mut recipient, mut kind) = (None, None, None);
+    let (mut signing_key, mut recipient, mut kind, mut consent) = (None, None, None, None);
     let mut map = input.map()?;
     while let Some(key) = map.key(input)? {
         match key {
@@ -253,6 +236,7 @@ fn read_device(input: &mut Decoder<'_>) -> Result<ListedDevice, CborError> {
                     _ => return Err(CborError::Range { field: "kind" }),
                 });
             }
+            3 => consent = Some(Consent(input.bytes_array("consent")?)),
             _ => input.unknown_key(key)?,
         }
     }
@@ -260,6 +244,7 @@ fn read_device(input: &mut Decoder<'_>) -> Result<ListedDevice, CborError> {
         signing_key: required(signing_key, 0)?,
         recipient: required(recipient, 1)?,
         kind: required(kind, 2)?,
+        consent: required(consent, 3)?,
     })
 }
 

@@ -64,4 +64,12 @@ pub enum CardError {
         /// Where it stands.
         seq: u64,
     },
+    /// A device does not say itself that it is the user's.
+    #[error("card entry {seq} lists {device:?}, which does not say itself that it is this user's")]
+    NoConsent {
+        /// Where it stands.
+        seq: u64,
+        /// The device.
+        device: DeviceId,
+    },
 }

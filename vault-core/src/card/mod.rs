@@ -9,17 +9,20 @@
 //! refuses another version of the format                                                      [2]
 //! compares root key, seq and prev with what must come next                                   [3]
 //! verifies the signature of the root key                                                     [4]
+//! verifies, for each device that is new or changed, its own signature over the user          [5]
 //! ```
 //!
 //! A server that links this can tell devices apart, and open nothing: recipients are opaque here. The bytes are fixed in
 //! `docs/protocol.md`.
 
 mod chain;
+mod device;
 mod entry;
 mod error;
 
 pub use chain::{Chain, Verified};
-pub use entry::{Card, Entry, ListedDevice};
+pub use device::{Consent, ListedDevice};
+pub use entry::{Card, Entry};
 pub use error::CardError;
 
 /// The version of the format that this code reads and writes.

@@ -41,6 +41,8 @@ pub const HASH_DEDUP_ROOT: &str = "vault/1 hash dedup root";
 pub const HASH_LINK_GROUP: &str = "vault/1 hash link group";
 /// First part of the message a card entry's signature covers.
 pub const SIGN_CARD: &str = "vault/1 sign card";
+/// First part of the message by which a device agrees to be listed on a user's card.
+pub const SIGN_CONSENT: &str = "vault/1 sign consent";
 /// First part of the message a server's receipt covers.
 pub const SIGN_RECEIPT: &str = "vault/1 sign receipt";
 /// The link between card entries: BLAKE3 of this and the entry before.
@@ -75,6 +77,7 @@ pub const ALL: &[&str] = &[
     HASH_DEDUP_ROOT,
     HASH_LINK_GROUP,
     SIGN_CARD,
+    SIGN_CONSENT,
     SIGN_RECEIPT,
     HASH_CARD,
     HASH_REQUEST,

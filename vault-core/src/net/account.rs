@@ -6,6 +6,7 @@ use super::client::{Means, Server};
 use super::error::{NetError, NetErrorKind};
 use super::request::Request;
 use super::tls::Trust;
+use crate::card::Consent;
 use crate::crypto::sign::VerifyingKey;
 use crate::id::{RequestId, UserId, VaultId};
 use crate::wire::encoding::{Binary, ByteText};
@@ -115,9 +116,13 @@ impl Server {
         self.json(&answer)
     }
 
-    /// Leaves the sealed answer for a new device.
-    pub fn answer_device(&self, request: &RequestId, sealed: &[u8]) -> Result<(), NetError> {
-        self.ask(&Request::put(paths::device_answer(request), sealed)).map(drop)
+    /// Leaves the sealed answer for a new device; false if it has one already.
+    pub fn answer_device(&self, request: &RequestId, sealed: &[u8]) -> Result<bool, NetError> {
+        match self.ask(&Request::put(paths::device_answer(request), sealed)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == NetErrorKind::Taken => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The sealed answer to this new device; `None` until there is one.
@@ -125,6 +130,24 @@ impl Server {
         let request = Request::get(paths::device_answer(request)).limit(limits::DEVICE_ANSWER_BYTES);
         match self.ask(&request) {
             Ok(answer) => Ok(Some(answer.body)),
+            Err(error) if error.kind() == NetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Agrees, as this new device, to be listed on a card.
+    pub fn consent(&self, request: &RequestId, consent: &Consent) -> Result<(), NetError> {
+        self.ask(&Request::put(paths::device_consent(request), &consent.0)).map(drop)
+    }
+
+    /// What a new device has agreed to; `None` until it has. To be verified before it is put on a card.
+    pub fn device_consent(&self, request: &RequestId) -> Result<Option<Consent>, NetError> {
+        let request = Request::get(paths::device_consent(request)).limit(limits::DEVICE_CONSENT_BYTES);
+        match self.ask(&request) {
+            Ok(answer) => match answer.body.try_into() {
+                Ok(signature) => Ok(Some(Consent(signature))),
+                Err(_) => Err(self.not_the_protocol("a consent is not a signature")),
+            },
             Err(error) if error.kind() == NetErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::card::ListedDevice;
-use crate::crypto::hash::user_id;
+use crate::crypto::hash::{device_id, user_id};
 use crate::crypto::labels::SIGN_ANSWER;
 use crate::crypto::sign::{SIGNATURE_BYTES, VerifyingKey};
 use crate::error::Error;
@@ -20,6 +19,7 @@ use crate::keys::recipient::AnyRecipient;
 use crate::net::ServerUrl;
 use crate::wire::ByteText;
 use crate::wire::authority::Pin;
+use crate::wire::v1::devices::NewDevice;
 
 /// The form of answers that this version writes and reads.
 const VERSION: u32 = 1;
@@ -55,12 +55,12 @@ impl Answer {
         &self,
         identity: &UserIdentity,
         server: &ServerUrl,
-        device: &ListedDevice,
+        device: &NewDevice,
     ) -> Result<Vec<u8>, Error> {
         let payload = Payload {
             version: VERSION,
             server: server.to_string(),
-            device: device.id(),
+            device: device_id(&device.signing_key.0),
             root_key: identity.root().verifying_key(),
             pin: self.pin.map(|pin| pin.to_string()),
             receipt_key: self.receipt_key,
@@ -110,7 +110,7 @@ fn malformed() -> Error {
 mod tests {
     use super::*;
     use crate::crypto::random::FixedRandom;
-    use crate::ops::cards::machine;
+    use crate::ops::cards::asking;
 
     #[test]
     fn only_the_device_that_asked_opens_it_and_only_for_its_server() {
@@ -124,7 +124,7 @@ mod tests {
             vaults: [("photos".to_owned(), VaultId::new([5; 32]))].into(),
         };
 
-        let sealed = answer.seal(&identity, &here, &machine(&device)).unwrap();
+        let sealed = answer.seal(&identity, &here, &asking(&device)).unwrap();
 
         assert_eq!(Answer::open(&sealed, &device, &here).unwrap(), (answer.clone(), identity.user_id()));
         assert!(Answer::open(&sealed, &other, &here).is_err());

@@ -15,6 +15,7 @@ use crate::log::DeviceKind;
 use crate::net::{CardAppended, NetError, NetErrorKind, Server};
 use crate::time::Timestamp;
 use crate::wire::invite::InviteUrl;
+use crate::wire::v1::devices::NewDevice;
 
 /// How often a change is tried again when another device changes the card at the same time.
 const ATTEMPTS: u32 = 8;
@@ -48,22 +49,20 @@ pub struct Joined {
     pub known: bool,
 }
 
-/// A machine as a card lists it.
-pub fn machine(device: &DeviceKeys) -> ListedDevice {
-    ListedDevice {
-        signing_key: device.signing().verifying_key(),
-        recipient: device.recipient().to_string(),
-        kind: DeviceKind::Full,
-    }
+/// A machine as the card of `user` lists it.
+pub fn machine(device: &DeviceKeys, user: &UserId) -> ListedDevice {
+    ListedDevice::new(device.signing(), user, device.recipient().to_string(), DeviceKind::Full)
+}
+
+/// A machine as it asks to be listed.
+pub fn asking(device: &DeviceKeys) -> NewDevice {
+    NewDevice { signing_key: device.signing().verifying_key(), recipient: device.recipient().to_string() }
 }
 
 /// The recovery device of a user, as a card lists it.
 pub fn recovery(identity: &UserIdentity) -> ListedDevice {
-    ListedDevice {
-        signing_key: identity.recovery_key().verifying_key(),
-        recipient: identity.recipient().to_string(),
-        kind: DeviceKind::Full,
-    }
+    let (key, recipient) = (identity.recovery_key(), identity.recipient().to_string());
+    ListedDevice::new(&key, &identity.user_id(), recipient, DeviceKind::Full)
 }
 
 /// Reads a user's whole card, and verifies it.
@@ -120,7 +119,7 @@ pub fn join(
     around: &Surroundings<'_>,
 ) -> Result<Joined, Error> {
     let (user, now) = (identity.user_id(), around.clock.now());
-    let devices = vec![recovery(identity), machine(device)];
+    let devices = vec![recovery(identity), machine(device, &user)];
     let first = Card::first(
         identity.root().verifying_key(),
         identity.recipient().to_string(),

@@ -21,7 +21,7 @@ pub fn enroll(
     device: &DeviceKeys,
     around: &Surroundings<'_>,
 ) -> Result<(), Error> {
-    enroll_listed(vault, identity, &super::cards::machine(device), around)?;
+    enroll_listed(vault, identity, &super::cards::machine(device, &identity.user_id()), around)?;
     vault.writer_keys(device).map(drop)
 }
 

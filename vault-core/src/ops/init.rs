@@ -84,7 +84,7 @@ pub fn init(options: &InitOptions<'_>, around: &Surroundings<'_>) -> Result<Init
             root_key: root.verifying_key(),
             recipient: options.identity.recipient().to_string(),
             role: Role::Owner,
-            devices: vec![certified(&vault, &machine(options.device), root, writer.pin)],
+            devices: vec![certified(&vault, &machine(options.device, &user), root, writer.pin)],
             envelope_hash: member.pin,
         }],
         dedup_commitment: dedup_root_commitment(&vault, &keys.dedup_root),

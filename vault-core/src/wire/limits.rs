@@ -16,6 +16,8 @@ pub const ENVELOPE_BYTES: u64 = 1 << 20;
 pub const CARD_BYTES: u64 = crate::card::MAX_ENTRY_BYTES as u64;
 /// The largest answer to a device request.
 pub const DEVICE_ANSWER_BYTES: u64 = 64 << 10;
+/// The size of the consent of a new device.
+pub const DEVICE_CONSENT_BYTES: u64 = crate::crypto::sign::SIGNATURE_BYTES as u64;
 /// The largest JSON body of a request.
 pub const JSON_BYTES: u64 = 256 << 10;
 /// The largest JSON body of an answer: a list of 1000 objects is below it.

@@ -42,7 +42,8 @@ CREATE TABLE device_requests (
     signing_key BYTEA NOT NULL CHECK (octet_length(signing_key) = 32),
     recipient TEXT NOT NULL,
     expires_ms BIGINT NOT NULL,
-    answer BYTEA NOT NULL CHECK (octet_length(answer) <= 65536)
+    answer BYTEA NOT NULL CHECK (octet_length(answer) <= 65536),
+    consent BYTEA NOT NULL CHECK (octet_length(consent) IN (0, 64))
 );
 CREATE INDEX device_requests_by_end ON device_requests (expires_ms);
 

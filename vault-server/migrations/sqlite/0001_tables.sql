@@ -42,7 +42,8 @@ CREATE TABLE device_requests (
     signing_key BLOB NOT NULL CHECK (octet_length(signing_key) = 32),
     recipient TEXT NOT NULL,
     expires_ms INTEGER NOT NULL,
-    answer BLOB NOT NULL CHECK (octet_length(answer) <= 65536)
+    answer BLOB NOT NULL CHECK (octet_length(answer) <= 65536),
+    consent BLOB NOT NULL CHECK (octet_length(consent) IN (0, 64))
 ) STRICT;
 CREATE INDEX device_requests_by_end ON device_requests (expires_ms);
 

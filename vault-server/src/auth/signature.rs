@@ -114,15 +114,20 @@ async fn verify(request: &HttpRequest, state: &State) -> Result<Verified, ApiErr
     })
 }
 
-/// Verifies a request by a key that no card vouches for: of a new device that waits for its answer.
-pub(crate) fn verify_by(request: &HttpRequest, state: &State, key: &[u8; 32]) -> Result<(), ApiError> {
+/// Verifies a request by a key that no card vouches for, of a new device that waits to be put on one; returns what its body must be.
+pub(crate) fn verify_by(
+    request: &HttpRequest,
+    state: &State,
+    key: &[u8; 32],
+) -> Result<Option<Body>, ApiError> {
     let arrival = Arrival::of(request);
     let Ok(claimed) = claim(request) else {
         return Err(refuse(state, &arrival, AuthFailure::Malformed));
     };
     match verify_with(request, &claimed, &VerifyingKey(*key)) {
         Ok(signed) if signed.device() == hash::device_id(key) && is_for_us(request, state) => {
-            check_clock(state, &arrival, &signed)
+            check_clock(state, &arrival, &signed)?;
+            Ok(signed.body().copied())
         }
         _ => Err(refuse(state, &arrival, AuthFailure::BadSignature)),
     }

@@ -1,18 +1,23 @@
 //! `vault device add`: takes on a machine that asks, once it is seen to be the right one.
 //!
-//! The card comes first, then the vaults, then the answer: a machine that gets its answer can use all it was given.
+//! The new machine is answered; when it agrees, it is put on the card, and then into the vaults. Whatever of this was done before is
+//! not done again, so after an interruption the same command ends the work.
+
+use std::time::Duration;
 
 use vault_core::card::ListedDevice;
 use vault_core::error::Error;
+use vault_core::id::{RequestId, UserId};
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::log::DeviceKind;
-use vault_core::net::ServerUrl;
+use vault_core::net::{NetErrorKind, Server, ServerUrl};
 use vault_core::ops::answer::Answer;
 use vault_core::ops::cards::{self, Seen};
 use vault_core::ops::enroll::enroll_listed;
 use vault_core::wire::fingerprint::{DeviceRequestUrl, Fingerprint, user_words};
+use vault_core::wire::v1::devices::{NewDevice, RequestedDevice};
 
-use super::compare;
+use super::{MINUTES, compare, wait_for};
 use crate::context::Context;
 use crate::error::{CliError, ServerError};
 use crate::exit::Exit;
@@ -20,6 +25,9 @@ use crate::servers::Joined;
 use crate::ui::progress::Display;
 use crate::ui::{eprint_line, json, summary};
 use crate::{identity, report};
+
+/// When is asked first whether the new machine agrees.
+const SOON: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  vault device add 'https://vault.example.org:8443/device/1f3a…#Zm9v…'")]
@@ -54,8 +62,7 @@ impl Add {
         let joined = context.joined_server(Some(&url.to_string()))?;
         check_pins(&joined, &request)?;
         let server = context.server(&joined)?;
-        let device =
-            self.asking(&server.requested_device(&request.request).map_err(Error::from)?, &request)?;
+        let asked = asking(&server, &request)?;
         let words = request.fingerprint.words();
         if self.yes_words.is_none() {
             eprint_line(&format!("The new machine's words: {}", words.join(" ")));
@@ -68,45 +75,57 @@ impl Add {
 
         let sealed = identity::local(context.directories()?)?.ok_or(CliError::NoIdentity)?;
         let identity = identity::open(std::slice::from_ref(&sealed), &context.keys_alone(), &mut Ok)?;
-        let display = Display::new(context.ui);
-        let around = context.around(&display)?;
-        let put = |listed: &mut Vec<ListedDevice>| cards::put(listed, std::slice::from_ref(&device));
-        let chain = cards::change(&server, &identity, joined.card, &put, &around)?;
-        context.servers()?.update(&joined.url, |joined| joined.card = Some(Seen::of(&chain)))?;
-        let (vaults, failed) = Self::enroll(context, &joined, (&identity, &device))?;
         let answer = Answer {
             pin: joined.pin,
             receipt_key: joined.receipt_key,
             identity: (!self.append_only).then_some(sealed),
             vaults: joined.vaults.clone(),
         };
-        let sealed = answer.seal(&identity, &joined.url, &device)?;
+        let sealed = answer.seal(&identity, &joined.url, &asked)?;
+        // An answer that is there already is ours, or the new machine agrees to be somebody else's.
         server.answer_device(&request.request, &sealed).map_err(Error::from)?;
+        let device = self.agreed(&server, &request.request, (asked, &joined.user))?;
+        let display = Display::new(context.ui);
+        let around = context.around(&display)?;
+        let put = |listed: &mut Vec<ListedDevice>| cards::put(listed, std::slice::from_ref(&device));
+        let chain = cards::change(&server, &identity, joined.card, &put, &around)?;
+        context.servers()?.update(&joined.url, |joined| joined.card = Some(Seen::of(&chain)))?;
         display.finish();
+        let (vaults, failed) = Self::enroll(context, &joined, (&identity, &device))?;
 
         let exit = if failed.is_empty() { Exit::Done } else { Exit::Incomplete };
         let added = Added { server: joined.url, device, vaults, failed };
         let document = json::devices::DeviceAdded::new(&added);
-        let text = summary::devices::added(&added, &user_words(&identity.user_id()));
+        let text = summary::devices::added(&added);
         context.ui.result(&document, &text).map_err(CliError::Output)?;
         Ok(exit)
     }
 
-    /// The device that asks, if its keys are those that the URL stands for.
-    fn asking(
+    /// The device as it is to stand on the card, once it has agreed to that.
+    fn agreed(
         &self,
-        asked: &vault_core::wire::v1::devices::RequestedDevice,
-        request: &DeviceRequestUrl,
+        server: &Server,
+        request: &RequestId,
+        (asked, user): (NewDevice, &UserId),
     ) -> Result<ListedDevice, CliError> {
-        if Fingerprint::of(&asked.signing_key, &asked.recipient) != request.fingerprint {
-            let what = "the server shows other keys than those of the machine that asks".to_owned();
-            return Err(ServerError::DeviceMismatch { what }.into());
-        }
-        Ok(ListedDevice {
-            signing_key: asked.signing_key,
-            recipient: asked.recipient.clone(),
-            kind: if self.append_only { DeviceKind::AppendOnly } else { DeviceKind::Full },
-        })
+        eprint_line(&format!(
+            "Waiting for the new machine, which must show these words of yours: {}",
+            user_words(user).join(" ")
+        ));
+        let mut ask = || match server.device_consent(request) {
+            Err(error) if error.kind() == NetErrorKind::Network => Ok(None),
+            answer => Ok(answer.map_err(Error::from)?),
+        };
+        let Some(consent) = wait_for(SOON, &mut ask)? else {
+            return Err(ServerError::NotAgreed { minutes: MINUTES }.into());
+        };
+        let NewDevice { signing_key, recipient } = asked;
+        consent.verify(&signing_key, user, &recipient).map_err(|_| {
+            let what = "the new machine has agreed to be a device of somebody else".to_owned();
+            ServerError::DeviceMismatch { what }
+        })?;
+        let kind = if self.append_only { DeviceKind::AppendOnly } else { DeviceKind::Full };
+        Ok(ListedDevice { signing_key, recipient, kind, consent })
     }
 
     /// Registers the device in every vault on the server that the user is a member of; one that fails is told of.
@@ -134,6 +153,17 @@ impl Add {
         display.finish();
         Ok((done, failed))
     }
+}
+
+/// The machine that asks, if its keys are those that the URL stands for.
+fn asking(server: &Server, request: &DeviceRequestUrl) -> Result<NewDevice, CliError> {
+    let RequestedDevice { signing_key, recipient } =
+        server.requested_device(&request.request).map_err(Error::from)?;
+    if Fingerprint::of(&signing_key, &recipient) != request.fingerprint {
+        let what = "the server shows other keys than those of the machine that asks".to_owned();
+        return Err(ServerError::DeviceMismatch { what }.into());
+    }
+    Ok(NewDevice { signing_key, recipient })
 }
 
 /// Refuses where the new machine has seen another server than this one knows.

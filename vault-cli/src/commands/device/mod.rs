@@ -11,17 +11,25 @@ pub(crate) use self::add::Added;
 pub(crate) use self::list::Listed;
 pub(crate) use self::remove::Removed;
 
-use clap::Subcommand;
+use std::time::Duration;
 
+use clap::Subcommand;
+use vault_core::time::Pace as _;
+
+use crate::clock::SystemPace;
 use crate::context::Context;
 use crate::error::{CliError, ServerError};
 use crate::exit::Exit;
+use crate::signals;
 use crate::ui::prompt;
+
+/// How long a request of a new machine lives.
+const MINUTES: u64 = 15;
 
 /// Your machines: list them, take one on, or remove one
 ///
 /// On the new machine, `vault device request` shows a URL and six words and waits. On a machine that has your identity, `vault device
-/// add` takes the URL; when the words are the same there, the new machine is one of yours.
+/// add` takes the URL; when the words are the same there, and yours the same on the new machine, it is one of yours.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     vault device list\n  \
@@ -55,6 +63,29 @@ impl Device {
             Command::Remove(command) => command.run(context),
         }
     }
+}
+
+/// Asks again and again, first after `every`, until there is something or the request has ended; each wait is longer by half.
+fn wait_for<T>(
+    mut every: Duration,
+    ask: &mut dyn FnMut() -> Result<Option<T>, CliError>,
+) -> Result<Option<T>, CliError> {
+    signals::stop_operation().map_err(CliError::Signals)?;
+    let pace = SystemPace::new();
+    while pace.elapsed() < Duration::from_secs(60 * MINUTES) {
+        if let Some(found) = ask()? {
+            return Ok(Some(found));
+        }
+        let until = pace.elapsed() + every;
+        while pace.elapsed() < until {
+            if signals::stop_requested() {
+                return Err(CliError::Interrupted);
+            }
+            pace.wait(Duration::from_millis(200));
+        }
+        every = Duration::from_secs(5).min(every * 3 / 2);
+    }
+    Ok(None)
 }
 
 /// Makes sure that two machines show the same words: by those that an option gives, or by asking.

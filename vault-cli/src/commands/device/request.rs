@@ -1,23 +1,23 @@
-//! `vault device request`: a new machine asks to be taken on, and waits for the answer.
+//! `vault device request`: a new machine asks to be taken on, waits for the answer, and agrees.
 //!
 //! The new machine knows nothing yet, not even whether it talks to the right server: the URL carries what it saw, and the machine that
-//! answers compares. The answer is used only when its user is seen to be the same on both machines.
+//! answers compares. Only when its user is seen to be the same on both machines, the new one agrees to be put on that user's card.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use vault_core::error::Error;
 use vault_core::keys::device::DeviceKeys;
+use vault_core::log::DeviceKind;
 use vault_core::net::{NetError, NetErrorKind, Server, ServerUrl, Trust};
 use vault_core::ops::answer::Answer;
 use vault_core::ops::cards::{self, Seen};
-use vault_core::time::Pace as _;
+use vault_core::card::Consent;
+use vault_core::id::{RequestId, UserId};
 use vault_core::wire::authority::Pin;
 use vault_core::wire::fingerprint::{DeviceRequestUrl, Fingerprint, user_words};
-use vault_core::wire::v1::devices::NewDevice;
 
-use super::compare;
-use crate::clock::SystemPace;
+use super::{MINUTES, compare, wait_for};
 use crate::commands::join::check_protocol;
 use crate::context::Context;
 use crate::error::{CliError, ServerError};
@@ -25,12 +25,12 @@ use crate::exit::Exit;
 use crate::servers::Joined;
 use crate::ui::qr::Code;
 use crate::ui::{eprint_line, json, stdout, summary};
-use crate::{identity, signals};
+use crate::identity;
 
-/// How often is asked whether there is an answer.
-const EVERY: Duration = Duration::from_secs(2);
-/// How long a request lives.
-const MINUTES: u64 = 15;
+/// When is asked first whether there is an answer.
+const SOON: Duration = Duration::from_secs(1);
+/// When is looked first whether the device is on the card: in between the server does not know who asks.
+const LATER: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  vault device request https://vault.example.org:8443")]
@@ -56,29 +56,21 @@ impl Request {
         let stranger = context.stranger(&url, trust)?;
         check_protocol(&url, stranger.info().map_err(Error::from)?.protocol)?;
 
-        let (signing_key, recipient) = (device.signing().verifying_key(), device.recipient().to_string());
-        let fingerprint = Fingerprint::of(&signing_key, &recipient);
-        let new = NewDevice { signing_key, recipient };
-        let made = stranger.request_device(&new).map_err(Error::from)?;
-        let shown =
-            DeviceRequestUrl { authority: url.authority().clone(), request: made.request, fingerprint, pin };
-        show(context, &shown)?;
+        let new = cards::asking(&device);
+        let fingerprint = Fingerprint::of(&new.signing_key, &new.recipient);
+        let request = stranger.request_device(&new).map_err(Error::from)?.request;
+        let authority = url.authority().clone();
+        show(context, &DeviceRequestUrl { authority, request, fingerprint, pin })?;
         let asking = context.signed_by_device(stranger)?;
-        let sealed = wait(&asking, &made.request)?;
+        let sealed = wait_for_answer(&asking, &request)?;
         let (answer, user) = Answer::open(&sealed, &device, &url)?;
         if pin.is_some() && answer.pin != pin {
             let what = "the machine that answers knows another key of the server".to_owned();
             return Err(ServerError::DeviceMismatch { what }.into());
         }
-        let words = user_words(&user);
-        if self.yes_words.is_none() {
-            eprint_line(&format!("The other machine answers. Your words: {}", words.join(" ")));
-        }
-        compare(
-            &words,
-            self.yes_words.as_deref(),
-            ("Does the other machine show the same words for you?", "the user who answers has other words"),
-        )?;
+        self.compare_user(&user)?;
+        let consent = Consent::sign(device.signing(), &user, &new.recipient);
+        asking.consent(&request, &consent).map_err(Error::from)?;
         let joined = Joined {
             url,
             pin: answer.pin,
@@ -89,6 +81,19 @@ impl Request {
             vaults: answer.vaults.clone(),
         };
         settle(context, joined, (&answer, &device))
+    }
+
+    /// Makes sure that whoever answers is the user of this machine.
+    fn compare_user(&self, user: &UserId) -> Result<(), CliError> {
+        let words = user_words(user);
+        if self.yes_words.is_none() {
+            eprint_line(&format!("The other machine answers. Your words: {}", words.join(" ")));
+        }
+        compare(
+            &words,
+            self.yes_words.as_deref(),
+            ("Does the other machine show the same words for you?", "the user who answers has other words"),
+        )
     }
 }
 
@@ -127,25 +132,51 @@ fn show(context: &Context, url: &DeviceRequestUrl) -> Result<(), CliError> {
 }
 
 /// Waits until there is an answer.
-fn wait(server: &Server, request: &vault_core::id::RequestId) -> Result<Vec<u8>, CliError> {
-    signals::stop_operation().map_err(CliError::Signals)?;
-    let pace = SystemPace::new();
-    while pace.elapsed() < Duration::from_secs(60 * MINUTES) {
-        match server.device_answer(request) {
-            Ok(Some(answer)) => return Ok(answer),
-            Ok(None) => {}
-            // Perhaps it is back by the next time.
-            Err(error) if error.kind() == NetErrorKind::Network => {}
-            // A request that has expired is unknown, and so is who asks.
-            Err(error) if error.kind() == NetErrorKind::Unauthorized => break,
-            Err(error) => return Err(Error::from(error).into()),
+fn wait_for_answer(server: &Server, request: &RequestId) -> Result<Vec<u8>, CliError> {
+    let mut ask = || match server.device_answer(request) {
+        Ok(answer) => Ok(answer),
+        // Perhaps it is back by the next time.
+        Err(error) if error.kind() == NetErrorKind::Network => Ok(None),
+        // A request that has expired is unknown, and so is who asks.
+        Err(error) if error.kind() == NetErrorKind::Unauthorized => Err(not_approved()),
+        Err(error) => Err(Error::from(error).into()),
+    };
+    wait_for(SOON, &mut ask)?.ok_or_else(not_approved)
+}
+
+fn not_approved() -> CliError {
+    ServerError::NotApproved { minutes: MINUTES }.into()
+}
+
+/// Waits until this device is on the card: how far that goes, and what it may do.
+fn wait_for_card(
+    context: &Context,
+    joined: &Joined,
+    device: &DeviceKeys,
+) -> Result<(Seen, DeviceKind), CliError> {
+    let server = context.server(joined)?;
+    let mut waited = false;
+    let mut look = || {
+        // At once it cannot be there, and every question that is signed by nobody is one that the server takes note of.
+        if !std::mem::replace(&mut waited, true) {
+            return Ok(None);
         }
-        if signals::stop_requested() {
-            return Err(CliError::Interrupted);
+        match cards::read(&server, &joined.user, None) {
+            Ok(chain) => Ok(Some(chain)),
+            Err(Error::Net(error))
+                if matches!(error.kind(), NetErrorKind::Unauthorized | NetErrorKind::Network) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
-        pace.wait(EVERY);
-    }
-    Err(ServerError::NotApproved { minutes: MINUTES }.into())
+    };
+    let chain = wait_for(LATER, &mut look)?.ok_or_else(not_approved)?;
+    let Some(listed) = chain.card().device(&device.device_id()) else {
+        let what = "the card that the server shows does not have this device".to_owned();
+        return Err(ServerError::DeviceMismatch { what }.into());
+    };
+    Ok((Seen::of(&chain), listed.kind))
 }
 
 /// Puts into place what the answer brings, once this device is seen on the card.
@@ -154,13 +185,8 @@ fn settle(
     mut joined: Joined,
     (answer, device): (&Answer, &DeviceKeys),
 ) -> Result<Exit, CliError> {
-    let server = context.server(&joined)?;
-    let chain = cards::read(&server, &joined.user, None)?;
-    joined.card = Some(Seen::of(&chain));
-    let Some(listed) = chain.card().device(&device.device_id()) else {
-        let what = "the card that the server shows does not have this device".to_owned();
-        return Err(ServerError::DeviceMismatch { what }.into());
-    };
+    let (seen, kind) = wait_for_card(context, &joined, device)?;
+    joined.card = Some(seen);
     let directories = context.directories()?;
     match (&answer.identity, identity::local(directories)?) {
         (Some(sealed), None) => drop(identity::keep(directories, sealed)?),
@@ -168,8 +194,8 @@ fn settle(
         (None, _) => {}
     }
     context.servers()?.join(&joined)?;
-    let document = json::devices::DeviceRequested::new(&joined, &device.device_id(), listed.kind);
-    let text = summary::devices::requested(&joined, &device.device_id(), listed.kind);
+    let document = json::devices::DeviceRequested::new(&joined, &device.device_id(), kind);
+    let text = summary::devices::requested(&joined, &device.device_id(), kind);
     context.ui.result(&document, &text).map_err(CliError::Output)?;
     Ok(Exit::Done)
 }

@@ -87,7 +87,7 @@ impl Place {
     pub(super) fn join(&self, identity: &UserIdentity, context: &Context) -> Result<(), CliError> {
         let Some(mut joined) = self.joined(Some(identity), context) else { return Ok(()) };
         let server = context.server_recovering(&joined, identity)?;
-        let machine = cards::machine(&context.device()?);
+        let machine = cards::machine(&context.device()?, &identity.user_id());
         let display = Display::new(context.ui);
         let around = context.around(&display)?;
         let put = |listed: &mut Vec<_>| cards::put(listed, std::slice::from_ref(&machine));

@@ -98,6 +98,7 @@ pub(super) fn next_step(error: &ServerError) -> String {
         ServerError::AuditBroken { .. } => "ask the server's operator; what the vault itself holds is verified by `vault check`".to_owned(),
         ServerError::WordsNotCompared => "give the words that the other machine shows: `--yes-words '…'`".to_owned(),
         ServerError::NotApproved { .. } => "ask again: `vault device request URL`".to_owned(),
+        ServerError::NotAgreed { .. } => "ask again on the new machine: `vault device request URL`".to_owned(),
         ServerError::NoSuchDevice { .. } => "see which there are: `vault device list`".to_owned(),
         ServerError::NotOnServer { .. } => "name a vault on a server; see them with `vault vaults`".to_owned(),
     }

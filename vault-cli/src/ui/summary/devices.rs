@@ -44,7 +44,7 @@ pub(crate) fn requested(joined: &Joined, device: &DeviceId, of_kind: DeviceKind)
 }
 
 /// Another device was taken on.
-pub(crate) fn added(added: &Added, words: &[&str]) -> String {
+pub(crate) fn added(added: &Added) -> String {
     let mut lines =
         Lines::new(&format!("device {} is one of yours on {}", added.device.id().short(), added.server));
     lines.row("it", kind(added.device.kind));
@@ -52,8 +52,6 @@ pub(crate) fn added(added: &Added, words: &[&str]) -> String {
     if !added.failed.is_empty() {
         lines.row("failed", &names(added.failed.iter()));
     }
-    lines.row("you", &words.join(" "));
-    lines.row("next", "on the new machine, compare these words of yours with what it shows");
     lines.0
 }
 

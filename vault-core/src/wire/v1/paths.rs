@@ -25,6 +25,8 @@ pub const DEVICE_REQUESTS: &str = "/v1/device-requests";
 pub const DEVICE_REQUEST: &str = "/v1/device-requests/{request}";
 /// `GET` and `PUT`: the sealed answer.
 pub const DEVICE_ANSWER: &str = "/v1/device-requests/{request}/answer";
+/// `GET` and `PUT`: the new device's [`Consent`](crate::card::Consent).
+pub const DEVICE_CONSENT: &str = "/v1/device-requests/{request}/consent";
 /// `PUT`: the genesis; `GET`: [`VaultInfo`](super::vaults::VaultInfo).
 pub const VAULT: &str = "/v1/vaults/{vault}";
 /// `GET`: statements.
@@ -59,6 +61,7 @@ pub const ALL: &[&str] = &[
     DEVICE_REQUESTS,
     DEVICE_REQUEST,
     DEVICE_ANSWER,
+    DEVICE_CONSENT,
     VAULT,
     LOG,
     STATEMENT,
@@ -89,6 +92,11 @@ pub fn device_request(request: &RequestId) -> String {
 /// The path of [`DEVICE_ANSWER`].
 pub fn device_answer(request: &RequestId) -> String {
     format!("/v1/device-requests/{request}/answer")
+}
+
+/// The path of [`DEVICE_CONSENT`].
+pub fn device_consent(request: &RequestId) -> String {
+    format!("/v1/device-requests/{request}/consent")
 }
 
 /// The path of [`VAULT`].
@@ -178,6 +186,7 @@ mod tests {
             (CARD_ENTRY, card_entry(&user, 3)),
             (DEVICE_REQUEST, device_request(&request)),
             (DEVICE_ANSWER, device_answer(&request)),
+            (DEVICE_CONSENT, device_consent(&request)),
             (VAULT, vault(&v)),
             (LOG, log(&v)),
             (STATEMENT, statement(&v, Seq(12))),

@@ -8,11 +8,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use vault_core::crypto::random::Random;
 use vault_core::id::RequestId;
 use vault_core::log::DeviceKind;
-use vault_core::wire::limits::{DEVICE_ANSWER_BYTES, DEVICE_REQUEST_SECONDS, JSON_BYTES, RECIPIENT_BYTES};
+use vault_core::wire::limits::{
+    DEVICE_ANSWER_BYTES, DEVICE_CONSENT_BYTES, DEVICE_REQUEST_SECONDS, JSON_BYTES, RECIPIENT_BYTES,
+};
 use vault_core::wire::v1::devices::{NewDevice, RequestMade, RequestedDevice};
-use vault_core::wire::{JSON, Millis, OCTETS};
+use vault_core::wire::{JSON, Millis, OCTETS, signing};
 
-use super::{empty, expect_type, json, json_with, no_query, octets, open_body, parse_json, signed_body};
+use super::{
+    body_as_signed, empty, expect_type, json, json_with, no_query, octets, open_body, parse_json, signed_body,
+};
 use crate::auth::{Authenticated, verify_by};
 use crate::db::{DeviceRequest, RequestAnswered};
 use crate::error::ApiError;
@@ -46,6 +50,7 @@ pub async fn post(
         recipient: new.recipient,
         expires_ms,
         answer: None,
+        consent: None,
     };
     if !state.db.add_device_request(kept, now_ms, MAX_WAITING).await? {
         return Err(ApiError::plain(vault_core::wire::Code::Busy, "too many devices are waiting"));
@@ -75,7 +80,11 @@ pub async fn put_answer(
     let id: RequestId = id_in_path(&request, "request")?;
     let answer = signed_body(&asker, payload, DEVICE_ANSWER_BYTES).await?;
     let now_ms = asker.state.now_ms();
-    match asker.state.db.answer_device_request(*id.as_bytes(), answer, now_ms).await? {
+    put(asker.state.db.answer_device_request(*id.as_bytes(), answer, now_ms).await?)
+}
+
+fn put(answered: RequestAnswered) -> Result<HttpResponse, ApiError> {
+    match answered {
         RequestAnswered::Done => Ok(empty(StatusCode::CREATED)),
         RequestAnswered::Same => Ok(empty(StatusCode::OK)),
         RequestAnswered::Taken => Err(ApiError::Taken { head: None }),
@@ -86,14 +95,46 @@ pub async fn put_answer(
 /// Answers the answer, to the device that waits for it.
 pub async fn get_answer(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, ApiError> {
     no_query(&request)?;
-    let waiting = match waiting(&request, &state).await {
+    let (waiting, _) = by_who_waits(&request, &state).await?;
+    waiting.answer.map(octets).ok_or_else(ApiError::not_found)
+}
+
+/// Takes the word of the device that waits, that it agrees to be put on a card. To whose, only who reads it can tell.
+pub async fn put_consent(
+    request: HttpRequest,
+    state: web::Data<State>,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    no_query(&request)?;
+    expect_type(&request, OCTETS)?;
+    let (waiting, signed) = by_who_waits(&request, &state).await?;
+    let consent = body_as_signed(&state, signed, payload, DEVICE_CONSENT_BYTES).await?;
+    if consent.len() as u64 != DEVICE_CONSENT_BYTES {
+        return Err(ApiError::bad_request("a consent is a signature"));
+    }
+    put(state.db.consent_to_device_request(waiting.request, consent, state.now_ms()).await?)
+}
+
+/// Answers what the device has agreed to.
+pub async fn get_consent(request: HttpRequest, asker: Authenticated) -> Result<HttpResponse, ApiError> {
+    no_query(&request)?;
+    let waiting = waiting(&request, &asker.state).await?;
+    waiting.consent.map(octets).ok_or_else(ApiError::not_found)
+}
+
+/// The device that waits, if it is the one that asks; and what the body must be.
+async fn by_who_waits(
+    request: &HttpRequest,
+    state: &State,
+) -> Result<(DeviceRequest, Option<signing::Body>), ApiError> {
+    let waiting = match waiting(request, state).await {
         // Who is not the device that waits must not learn whether one waits.
         Err(ApiError::Plain { .. }) => None,
         waiting => Some(waiting?),
     };
     let key = waiting.as_ref().map_or([0; 32], |waiting| waiting.signing_key);
-    verify_by(&request, &state, &key)?;
-    waiting.and_then(|waiting| waiting.answer).map(octets).ok_or_else(ApiError::not_found)
+    let signed = verify_by(request, state, &key)?;
+    Ok((waiting.ok_or_else(ApiError::not_found)?, signed))
 }
 
 async fn waiting(request: &HttpRequest, state: &State) -> Result<DeviceRequest, ApiError> {

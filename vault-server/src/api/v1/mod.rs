@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
 use vault_core::crypto::hash;
 use vault_core::wire::limits::JSON_BYTES;
-use vault_core::wire::{Code, JSON, OCTETS};
+use vault_core::wire::{Code, JSON, OCTETS, signing};
 
 use crate::auth::{Asker, Authenticated};
 use crate::body::{Body, Pace};
@@ -51,8 +51,18 @@ fn no_query(request: &HttpRequest) -> Result<(), ApiError> {
 
 /// The whole body of a signed request, if it is the one that was signed.
 async fn signed_body(asker: &Authenticated, payload: Payload, limit: u64) -> Result<Vec<u8>, ApiError> {
-    let signed = asker.body.ok_or_else(|| ApiError::plain(Code::LengthRequired, "a body is needed"))?;
-    let body = Body::new(payload, signed.length, limit, Pace::from(&asker.state.config.limits))?;
+    body_as_signed(&asker.state, asker.body, payload, limit).await
+}
+
+/// The whole body, if it is the one of which the signature gives hash and length.
+async fn body_as_signed(
+    state: &State,
+    signed: Option<signing::Body>,
+    payload: Payload,
+    limit: u64,
+) -> Result<Vec<u8>, ApiError> {
+    let signed = signed.ok_or_else(|| ApiError::plain(Code::LengthRequired, "a body is needed"))?;
+    let body = Body::new(payload, signed.length, limit, Pace::from(&state.config.limits))?;
     let bytes = body.all().await?;
     check_digest(&hash::object_hash(&bytes), &signed.sha256)?;
     Ok(bytes)

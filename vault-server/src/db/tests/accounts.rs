@@ -163,7 +163,14 @@ async fn a_card_is_read_in_parts(db: &Database) {
 
 fn request(n: u8) -> DeviceRequest {
     let recipient = format!("age1pq1{n}");
-    DeviceRequest { request: [n; 16], signing_key: [n; 32], recipient, expires_ms: NOW + 900, answer: None }
+    DeviceRequest {
+        request: [n; 16],
+        signing_key: [n; 32],
+        recipient,
+        expires_ms: NOW + 900,
+        answer: None,
+        consent: None,
+    }
 }
 
 async fn a_request_of_a_device_is_answered_once_and_ends(db: &Database) {
@@ -176,9 +183,15 @@ async fn a_request_of_a_device_is_answered_once_and_ends(db: &Database) {
     assert_eq!(answer(b"sealed", NOW).await, RequestAnswered::Done);
     assert_eq!(answer(b"sealed", NOW).await, RequestAnswered::Same);
     assert_eq!(answer(b"other", NOW).await, RequestAnswered::Taken);
+    let consent =
+        async |byte: u8| db.consent_to_device_request([1; 16], vec![byte; 64], NOW).await.unwrap();
+    assert_eq!(consent(1).await, RequestAnswered::Done);
+    assert_eq!(consent(1).await, RequestAnswered::Same);
+    assert_eq!(consent(2).await, RequestAnswered::Taken);
 
     let answered = db.device_request(&[1; 16], NOW).await.unwrap().unwrap();
     assert_eq!(answered.answer.as_deref(), Some(&b"sealed"[..]));
+    assert_eq!(answered.consent.as_deref(), Some(&[1; 64][..]));
     assert_eq!(db.device_request(&[1; 16], NOW + 900).await.unwrap(), None);
     assert_eq!(db.remove_ended_device_requests(NOW + 900).await.unwrap(), 1);
 }
