@@ -4,7 +4,7 @@ use vault_core::error::{Error, ErrorKind};
 use vault_core::id::{Seq, VaultId};
 use vault_core::store::{ObjectKey, StoreErrorKind};
 use vault_core::vault::Vault;
-use vault_core::wire::Receipt;
+use vault_core::wire::{Millis, Receipt};
 use vault_tests::{Answer, Asked};
 
 use crate::{Stated, Story, flipped, lie_about_statements};
@@ -266,17 +266,24 @@ fn a_statement_that_was_taken_and_dropped_is_missed_at_the_next_look() {
 fn a_statement_that_a_server_only_says_it_has_is_not_taken_for_saved() {
     let story = Story::new();
     story.tree.file("newest", "newest");
-    story.liar.lie(|asked, ask| {
-        if asked.is("PUT", "/log/") {
-            return Answer { status: 200, headers: Vec::new(), body: Vec::new() }.with_body("");
-        }
-        ask()
-    });
+    let other = Receipt { time: Millis(1_790_000_000_000), signature: [7; 64] };
+    for receipt in [None, Some(other.to_header())] {
+        story.liar.lie(move |asked, ask| {
+            if !asked.is("PUT", "/log/") {
+                return ask();
+            }
+            let same = Answer { status: 200, headers: Vec::new(), body: Vec::new() }.with_body("");
+            match &receipt {
+                Some(receipt) => same.with_header("vault-receipt", receipt.clone()),
+                None => same,
+            }
+        });
 
-    let error = story.backup().unwrap_err();
+        let error = story.backup().unwrap_err();
 
-    assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
-    assert_eq!(story.open().unwrap().state().snapshots().len(), 2);
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+        assert_eq!(story.open().unwrap().state().snapshots().len(), 2);
+    }
     story.liar.tell_the_truth();
     story.backup().unwrap();
 }

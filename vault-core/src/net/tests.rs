@@ -360,13 +360,19 @@ fn a_statement_is_taken_only_with_a_receipt_that_verifies() {
         (Receipt::sign(&key, &VAULT, &Head { seq: Seq(4), ..head }, Millis(5)).to_header(), false),
         ("5".to_owned(), false),
     ] {
-        let (_server, client, _) = client(move |_, _| Reply::status(201).with(RECEIPT_HEADER, &receipt));
-        let client = client.with_receipt_key(key.verifying_key());
+        for status in [201, 200] {
+            let receipt = receipt.clone();
+            let (_server, client, _) =
+                client(move |_, _| Reply::status(status).with(RECEIPT_HEADER, &receipt));
+            let client = client.with_receipt_key(key.verifying_key());
 
-        let appended = client.append(&VAULT, Seq(3), b"statement");
+            let appended = client.append(&VAULT, Seq(3), b"statement");
 
-        assert_eq!(appended.is_ok(), fine, "{appended:?}");
+            assert_eq!(appended.is_ok(), fine, "{status} {appended:?}");
+        }
     }
+    let (_server, without, _) = client(|_, _| Reply::status(200));
+    assert_eq!(without.append(&VAULT, Seq(3), b"statement").unwrap_err().kind(), NetErrorKind::Integrity);
     let (_server, client, _) = client(|_, _| Reply::problem(409, r#"{"code":"taken","status":409}"#));
     assert_eq!(client.append(&VAULT, Seq(3), b"statement").unwrap(), Appended::Taken);
 }

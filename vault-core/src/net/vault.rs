@@ -34,15 +34,16 @@ pub enum Appended {
     /// The statement has the number.
     New(Receipt),
     /// It had it already.
-    Same,
+    Same(Receipt),
     /// Another one has it.
     Taken,
 }
 
 impl Server {
-    /// Makes a vault that begins with this statement; false if it was there already, beginning with the same.
+    /// Makes a vault that begins with this statement; false if it was there already, beginning with the same. The receipt is verified.
     pub fn create_vault(&self, vault: &VaultId, genesis: &[u8]) -> Result<bool, NetError> {
         let answer = self.ask(&Request::put(paths::vault(vault), genesis))?;
+        self.receipt_of(&answer, vault, (Seq::GENESIS, genesis))?;
         Ok(answer.status == 201)
     }
 
@@ -84,12 +85,8 @@ impl Server {
             Err(error) if error.kind() == NetErrorKind::Taken => return Ok(Appended::Taken),
             Err(error) => return Err(error),
         };
-        if answer.status != 201 {
-            return Ok(Appended::Same);
-        }
-        let receipt = self.receipt_of(&answer)?;
-        self.verify_receipt(vault, seq, statement, &receipt)?;
-        Ok(Appended::New(receipt))
+        let receipt = self.receipt_of(&answer, vault, (seq, statement))?;
+        Ok(if answer.status == 201 { Appended::New(receipt) } else { Appended::Same(receipt) })
     }
 
     /// Whether the server signed that it took this statement under this number at this time.
@@ -105,10 +102,17 @@ impl Server {
         receipt.verify(key, vault, &head).map_err(|_| self.forged("a receipt does not verify"))
     }
 
-    fn receipt_of(&self, answer: &Answer) -> Result<Receipt, NetError> {
-        answer
-            .header(RECEIPT_HEADER)
-            .and_then(Receipt::parse_header)
-            .ok_or_else(|| self.not_the_protocol("a statement was taken without a receipt"))
+    /// The receipt of a statement that the server says it has.
+    fn receipt_of(
+        &self,
+        answer: &Answer,
+        vault: &VaultId,
+        (seq, statement): (Seq, &[u8]),
+    ) -> Result<Receipt, NetError> {
+        let receipt = answer.header(RECEIPT_HEADER).and_then(Receipt::parse_header);
+        let receipt =
+            receipt.ok_or_else(|| self.forged("a statement that it says it has comes without a receipt"))?;
+        self.verify_receipt(vault, seq, statement, &receipt)?;
+        Ok(receipt)
     }
 }

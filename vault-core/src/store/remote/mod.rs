@@ -90,7 +90,7 @@ impl RemoteStore {
         self.statements.may_have_grown();
         match self.server.append(&self.vault, seq, bytes) {
             Ok(Appended::New(_)) => Ok(Put::Created),
-            Ok(Appended::Same | Appended::Taken) => Ok(Put::AlreadyThere),
+            Ok(Appended::Same(_) | Appended::Taken) => Ok(Put::AlreadyThere),
             Err(source) => Err(self.failed("append to the log of", source)),
         }
     }
