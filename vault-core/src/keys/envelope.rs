@@ -189,6 +189,19 @@ impl DomainKeys {
             .map(|one| &one.key)
     }
 
+    /// Whether these are the same keys. Not in constant time: both sides are the caller's own.
+    pub fn are_the_same(&self, other: &Self) -> bool {
+        let same = |one: &IndexKey, other: &IndexKey| {
+            one.epoch == other.epoch && one.key.expose() == other.key.expose()
+        };
+        self.domain == other.domain
+            && self.k_id.expose() == other.k_id.expose()
+            && self.k_cut.expose() == other.k_cut.expose()
+            && same(&self.current, &other.current)
+            && self.earlier.len() == other.earlier.len()
+            && self.earlier.iter().zip(&other.earlier).all(|(one, other)| same(one, other))
+    }
+
     /// Seals the keys to a device.
     pub fn seal(&self, vault: &VaultId, device: &DeviceId, to: &AnyRecipient) -> Result<Envelope, SealError> {
         let mut packet = begin(WRITER, vault, self.current.epoch, (8, self.earlier.len()));

@@ -1,18 +1,21 @@
 //! `vault device remove`: cuts a device off.
 //!
 //! First from the server, which counts from the next request on; then from each vault, by new keys that it does not get. What it has
-//! read before it may have kept.
+//! read before it may have kept. A device that an earlier attempt has taken off the card only is found in the vaults.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use vault_core::card::ListedDevice;
+use vault_core::card::{Chain, ListedDevice};
 use vault_core::error::Error;
-use vault_core::id::DeviceId;
+use vault_core::id::{DeviceId, UserId};
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::net::{Server, ServerUrl};
 use vault_core::ops::cards::{self, Seen};
 use vault_core::ops::expel::expel;
 use vault_core::store::location::Access;
+use vault_core::vault::Vault;
+use vault_core::wire::v1::me::MyVault;
 
 use crate::context::Context;
 use crate::error::{CliError, ServerError};
@@ -53,13 +56,14 @@ impl Remove {
         let server = Arc::new(context.server_recovering(&joined, &identity)?);
         let display = Display::new(context.ui);
         let around = context.around(&display)?;
+        let vaults = Vaults { context, joined: &joined, server: &server };
         let chain = cards::read(&server, &joined.user, joined.card)?;
-        let device = self.find(&chain.card().devices, &identity)?;
+        let device = self.find(&chain, &identity, &vaults)?;
         let without = |listed: &mut Vec<ListedDevice>| listed.retain(|known| known.id() != device);
         let chain = cards::change(&server, &identity, joined.card, &without, &around)?;
         context.servers()?.update(&joined.url, |joined| joined.card = Some(Seen::of(&chain)))?;
         display.finish();
-        let (vaults, failed) = expel_from_all(context, &joined, &server, (&identity, &device))?;
+        let (vaults, failed) = vaults.expel(&identity, &device)?;
 
         let exit = if failed.is_empty() { Exit::Done } else { Exit::Incomplete };
         let removed = Removed { server: joined.url, device, vaults, failed };
@@ -68,46 +72,78 @@ impl Remove {
         Ok(exit)
     }
 
-    /// The only device whose id begins so. What the identity itself asks as is no machine, and cannot be cut off.
-    fn find(&self, listed: &[ListedDevice], identity: &UserIdentity) -> Result<DeviceId, CliError> {
+    /// The only device whose id begins so: on the card, or else in a vault. What the identity itself asks as is no machine, and cannot be
+    /// cut off.
+    fn find(
+        &self,
+        chain: &Chain,
+        identity: &UserIdentity,
+        vaults: &Vaults<'_>,
+    ) -> Result<DeviceId, CliError> {
         let wanted = self.device.to_ascii_lowercase();
         let recovery = cards::recovery(identity).id();
-        let mut found = listed
-            .iter()
-            .map(ListedDevice::id)
-            .filter(|id| *id != recovery && !wanted.is_empty() && id.to_hex().starts_with(&wanted));
-        match (found.next(), found.next()) {
+        let is_meant =
+            |id: &DeviceId| *id != recovery && !wanted.is_empty() && id.to_hex().starts_with(&wanted);
+        let mut found: BTreeSet<DeviceId> =
+            chain.card().devices.iter().map(ListedDevice::id).filter(is_meant).collect();
+        if found.is_empty() {
+            found = vaults.devices_of(&chain.user())?.into_iter().filter(is_meant).collect();
+        }
+        match (found.pop_first(), found.pop_first()) {
             (Some(only), None) => Ok(only),
             _ => Err(ServerError::NoSuchDevice { device: self.device.clone() }.into()),
         }
     }
 }
 
-/// Gives every vault that knows the device new keys; one that fails is told of.
-fn expel_from_all(
-    context: &Context,
-    joined: &Joined,
-    server: &Arc<Server>,
-    (identity, device): (&UserIdentity, &DeviceId),
-) -> Result<(Vec<String>, Vec<String>), CliError> {
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
-    let display = Display::new(context.ui);
-    let around = context.around(&display)?;
-    let access = Access::to(Arc::clone(server));
-    for mine in server.me().map_err(Error::from)?.vaults {
-        let name = joined.name_of(&mine.vault).map_or_else(|| mine.vault.short(), str::to_owned);
-        let expelled = context
-            .open_through(&joined.location(mine.vault), None, &access)
-            .and_then(|mut vault| Ok(expel(&mut vault, identity, device, &around)?));
-        match expelled {
-            Ok(true) => done.push(name),
-            Ok(false) => {}
-            Err(error) => {
-                context.ui.warn(&format!("not removed from {name}: {}", report::in_one_line(&error)));
-                failed.push(name);
+/// The vaults on a server that the user is a member of.
+struct Vaults<'a> {
+    context: &'a Context,
+    joined: &'a Joined,
+    server: &'a Arc<Server>,
+}
+
+impl Vaults<'_> {
+    /// Each vault with its name, as far as it can be opened.
+    fn open(&self) -> Result<Vec<(String, Result<Vault, CliError>)>, CliError> {
+        let access = Access::to(Arc::clone(self.server));
+        let open = |mine: MyVault| {
+            let name = self.joined.name_of(&mine.vault).map_or_else(|| mine.vault.short(), str::to_owned);
+            (name, self.context.open_through(&self.joined.location(mine.vault), None, &access))
+        };
+        Ok(self.server.me().map_err(Error::from)?.vaults.into_iter().map(open).collect())
+    }
+
+    /// The devices of a user that vaults know.
+    fn devices_of(&self, user: &UserId) -> Result<Vec<DeviceId>, CliError> {
+        let mut devices = Vec::new();
+        for vault in self.open()?.into_iter().filter_map(|(_, vault)| vault.ok()) {
+            let known = vault.state().member(user).map_or(&[][..], |user| &user.devices);
+            devices.extend(known.iter().map(|device| device.id));
+        }
+        Ok(devices)
+    }
+
+    /// Gives every vault that knows the device new keys; one that fails is told of.
+    fn expel(
+        &self,
+        identity: &UserIdentity,
+        device: &DeviceId,
+    ) -> Result<(Vec<String>, Vec<String>), CliError> {
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        let display = Display::new(self.context.ui);
+        let around = self.context.around(&display)?;
+        for (name, vault) in self.open()? {
+            match vault.and_then(|mut vault| Ok(expel(&mut vault, identity, device, &around)?)) {
+                Ok(true) => done.push(name),
+                Ok(false) => {}
+                Err(error) => {
+                    self.context.ui.warn(&format!("not removed from {name}: {}", report::in_one_line(&error)));
+                    failed.push(name);
+                }
             }
         }
+        display.finish();
+        Ok((done, failed))
     }
-    display.finish();
-    Ok((done, failed))
 }

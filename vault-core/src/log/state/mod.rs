@@ -35,7 +35,7 @@ pub struct State {
     head: Head,
     /// `None` only between the genesis and the first members.
     members: Option<Members>,
-    /// Epoch n stands at n - 1.
+    /// Ascending; numbers may be left out.
     epochs: Vec<EpochRecord>,
     snapshots: Snapshots,
     objects: Objects,
@@ -216,7 +216,7 @@ impl State {
 
     /// What the log says of `epoch`.
     pub fn epoch_record(&self, epoch: Epoch) -> Option<&EpochRecord> {
-        let index = usize::try_from(epoch.0.checked_sub(1)?).ok()?;
+        let index = self.epochs.binary_search_by_key(&epoch, |record| record.epoch).ok()?;
         self.epochs.get(index)
     }
 
