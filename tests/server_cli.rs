@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use vault_core::wire::authority::Pin;
-use vault_tests::{Machine, TestServer, assert_same_tree, noise};
+use vault_tests::{Answer, Liar, Machine, TestServer, assert_same_tree, noise};
 
 /// A machine on which no vault is named.
 struct Home(Machine);
@@ -167,6 +167,33 @@ fn a_name_that_means_nothing_is_told_those_that_do() {
     home.succeed(&["snapshots", "--vault", "pictures"]);
     home.fail(&["vaults", "name", "ffffffffffff", "x1"], 10, "no vault called");
     assert!(!home.path("photos").exists());
+}
+
+#[test]
+fn a_server_of_another_version_says_so_and_nothing_is_lost() {
+    let server = TestServer::start();
+    let liar = Liar::before(&server);
+    let home = Home::new();
+    let invite = liar.invite(&server).expose().to_string();
+    liar.lie(|asked, ask| match ask() {
+        answer if asked.is("GET", "/v1/server") => answer.with_body(r#"{"protocol":[2],"name":"of tomorrow"}"#),
+        answer => answer,
+    });
+
+    home.fail(&["join", &invite], 1, "speaks version 2 of the protocol");
+    liar.tell_the_truth();
+    home.succeed(&["join", &invite, "--work-factor", "2"]);
+    home.back_up_pictures(1000);
+    for (code, says) in [("protocol", "speaks version 2 of the protocol"), ("of_tomorrow", "another version")] {
+        let json = format!(r#"{{"code":"{code}","status":426,"title":"another version","protocol":[2]}}"#);
+        liar.lie(move |_, _| {
+            let problem = Answer { status: 426, headers: Vec::new(), body: Vec::new() };
+            problem.with_header("content-type", "application/problem+json").with_body(json.clone())
+        });
+        home.fail(&["backup", "--vault", "photos", "Pictures"], 1, says);
+    }
+    liar.tell_the_truth();
+    home.succeed(&["check", "--vault", "photos"]);
 }
 
 #[test]

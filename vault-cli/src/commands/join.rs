@@ -53,8 +53,7 @@ impl Join {
         let trust = invite.pin.map_or(Trust::System, Trust::Pin);
         let stranger = context.stranger(&url, trust)?;
         // Before anybody types a passphrase: whether it is the right server, and whether the two understand each other.
-        let speaks = stranger.info().map_err(|error| of_first_contact(&url, error))?.protocol;
-        check_protocol(&url, speaks)?;
+        stranger.info().map_err(|error| of_first_contact(&url, error))?;
         let identity = self.identity(context)?;
         let device = context.device()?;
         let recovering = context.stranger(&url, trust)?.asked_by(identity.recovery_key());
@@ -115,12 +114,4 @@ fn of_first_contact(url: &ServerUrl, error: NetError) -> CliError {
         NetErrorKind::Integrity => ServerError::Impostor { server: url.clone(), source: error }.into(),
         _ => Error::from(error).into(),
     }
-}
-
-/// Refuses a server that does not speak this program's version of the protocol.
-pub(super) fn check_protocol(url: &ServerUrl, theirs: Vec<u32>) -> Result<(), CliError> {
-    if theirs.contains(&1) {
-        return Ok(());
-    }
-    Err(ServerError::ProtocolVersions { server: url.clone(), theirs }.into())
 }

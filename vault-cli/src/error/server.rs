@@ -74,14 +74,6 @@ pub(crate) enum ServerError {
         #[source]
         source: NetError,
     },
-    /// The server and this program have no version of the protocol in common.
-    #[error("{server} speaks versions {theirs:?} of the protocol, this program version 1")]
-    ProtocolVersions {
-        /// The server.
-        server: ServerUrl,
-        /// The versions it speaks.
-        theirs: Vec<u32>,
-    },
     /// A file about a server is not understood.
     #[error("{path:?} does not say what is known about a server")]
     ServerFile {
@@ -137,7 +129,7 @@ impl ServerError {
             Self::UnknownVault { .. } | Self::NoSuchDevice { .. } => Exit::NotFound,
             Self::JoinedAlready { .. } | Self::NameTaken { .. } => Exit::Conflict,
             Self::NotJoined { .. } | Self::NotApproved { .. } | Self::NotAgreed { .. } => Exit::Keys,
-            Self::ProtocolVersions { .. } | Self::ServerFile { .. } => Exit::Failed,
+            Self::ServerFile { .. } => Exit::Failed,
             Self::WordsNotCompared
             | Self::NotAName { .. }
             | Self::NewVaultWithoutName

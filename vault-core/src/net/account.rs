@@ -12,7 +12,8 @@ use crate::id::{RequestId, UserId, VaultId};
 use crate::wire::encoding::{Binary, ByteText};
 use crate::wire::entries::Entries;
 use crate::wire::invite::InviteUrl;
-use crate::wire::limits;
+use crate::wire::problem::Problem;
+use crate::wire::{PROTOCOL, limits};
 use crate::wire::v1::audit::{AuditEntry, AuditHead, AuditPage};
 use crate::wire::v1::devices::{NewDevice, RequestMade, RequestedDevice};
 use crate::wire::v1::join::{JoinAnswer, JoinRequest};
@@ -62,8 +63,22 @@ impl Server {
     }
 
     /// What the server says about itself. Not signed: good for its time and limits, never for its keys.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::Version`] if it does not speak this program's version of the protocol.
     pub fn info(&self) -> Result<ServerInfo, NetError> {
-        let answer = self.ask(&Request::get(paths::SERVER.to_owned()).open())?;
+        let answer = match self.ask(&Request::get(paths::SERVER.to_owned()).open()) {
+            Err(NetError::Refused { problem, .. }) if is_no_server(&problem) => {
+                return Err(self.not_the_protocol("it is no vault-server"));
+            }
+            answer => answer?,
+        };
+        // A newer server may have other members, but this one: it says which.
+        let Speaks { protocol: theirs } = self.json(&answer)?;
+        if !theirs.contains(&PROTOCOL) {
+            return Err(NetError::Version { server: self.url().clone(), theirs });
+        }
         self.json(&answer)
     }
 
@@ -173,6 +188,17 @@ impl Server {
         }
         Ok((page.entries, reached, page.more))
     }
+}
+
+/// What every version of a server says of itself.
+#[derive(serde::Deserialize)]
+struct Speaks {
+    protocol: Vec<u32>,
+}
+
+/// Whether whoever answers so is none: each `vault-server` knows this question, and names its problems.
+fn is_no_server(problem: &Problem) -> bool {
+    problem.problem_type.is_empty() && problem.status < 500
 }
 
 /// Entries that a card has at most in practice: one for each change of somebody's devices.

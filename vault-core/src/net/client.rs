@@ -220,8 +220,7 @@ impl Server {
         if !parts.status.is_success() {
             let problem = self.read_problem(request, status, &parts.headers, body);
             let retry_after = number(&parts.headers, "retry-after").map(Duration::from_secs);
-            let error = NetError::Refused { server: self.url.clone(), problem: Box::new(problem) };
-            return Err(Failure { error, retry_after });
+            return Err(Failure { error: self.refused(problem), retry_after });
         }
         let body = if request.method == http::Method::HEAD {
             Vec::new()
@@ -229,6 +228,14 @@ impl Server {
             self.read_body(&parts.headers, body, request.limit, begun + request.wait)?
         };
         Ok(Answer { status, head: parts.headers, body })
+    }
+
+    fn refused(&self, problem: Problem) -> NetError {
+        let server = self.url.clone();
+        match problem.code {
+            Code::Protocol => NetError::Version { server, theirs: problem.protocol.unwrap_or_default() },
+            _ => NetError::Refused { server, problem: Box::new(problem) },
+        }
     }
 
     fn timed<B: ureq::AsSendBody>(
@@ -369,25 +376,9 @@ impl fmt::Debug for Server {
     }
 }
 
-/// What a status alone says: of an answer without a body, or of something between here and the server.
+/// What an answer without a problem says by its status. It names no type of problem.
 fn silent_problem(status: u16) -> Problem {
-    let code = match status {
-        400 => Code::BadRequest,
-        401 => Code::Unauthorized,
-        403 => Code::Forbidden,
-        404 => Code::NotFound,
-        408 => Code::TooSlow,
-        409 => Code::Taken,
-        410 => Code::Expired,
-        413 => Code::TooLarge,
-        422 => Code::StatementRefused,
-        429 => Code::RateLimited,
-        500 => Code::Internal,
-        502..=504 => Code::Busy,
-        507 => Code::StorageFull,
-        _ => Code::Unknown,
-    };
-    Problem { status, ..Problem::new(code) }
+    Problem { status, problem_type: String::new(), ..Problem::new(Code::of_status(status)) }
 }
 
 /// Whether a failure may be gone a moment later.

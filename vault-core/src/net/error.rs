@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use super::url::ServerUrl;
 use crate::crypto::random::RandomUnavailable;
 use crate::wire::authority::Pin;
+use crate::wire::PROTOCOL;
 use crate::wire::problem::{Code, Problem};
 
 /// A server could not be asked, or did not do what it was asked.
@@ -67,6 +68,14 @@ pub enum NetError {
         length: u64,
         /// How many were allowed.
         limit: u64,
+    },
+    /// The server does not speak this program's version of the protocol.
+    #[error("{server} speaks {}, and this program version {PROTOCOL}", versions(.theirs))]
+    Version {
+        /// The server.
+        server: ServerUrl,
+        /// The versions it speaks, as far as it says.
+        theirs: Vec<u32>,
     },
     /// The answer is not one of the protocol.
     #[error("{server} does not speak the protocol: {what}")]
@@ -137,16 +146,16 @@ impl NetError {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => NetErrorKind::Network,
             Self::WrongPin { .. } | Self::Certificate { .. } | Self::Forged { .. } => NetErrorKind::Integrity,
-            Self::Refused { problem, .. } => kind_of(problem),
-            Self::Protocol { .. } | Self::TooLong { .. } => NetErrorKind::Protocol,
+            Self::Refused { problem, .. } => kind_of(problem.code, problem.status),
+            Self::Protocol { .. } | Self::Version { .. } | Self::TooLong { .. } => NetErrorKind::Protocol,
             Self::Random(_) => NetErrorKind::Server,
             Self::Stopped { .. } => NetErrorKind::Interrupted,
         }
     }
 }
 
-fn kind_of(problem: &Problem) -> NetErrorKind {
-    match problem.code {
+fn kind_of(code: Code, status: u16) -> NetErrorKind {
+    match code {
         Code::Unauthorized => NetErrorKind::Unauthorized,
         Code::ClockSkew => NetErrorKind::ClockSkew,
         Code::Forbidden => NetErrorKind::Forbidden,
@@ -160,6 +169,20 @@ fn kind_of(problem: &Problem) -> NetErrorKind {
             NetErrorKind::Invalid
         }
         Code::Internal | Code::Busy | Code::ShuttingDown => NetErrorKind::Server,
+        // A newer server has a reason that this program does not know: the status still says what sort it is.
+        Code::Unknown if Code::of_status(status) != Code::Unknown => kind_of(Code::of_status(status), status),
         _ => NetErrorKind::Protocol,
+    }
+}
+
+/// The versions that a server says it speaks.
+fn versions(theirs: &[u32]) -> String {
+    match theirs {
+        [] => "another version of the protocol".to_owned(),
+        [one] => format!("version {one} of the protocol"),
+        several => {
+            let several: Vec<String> = several.iter().map(u32::to_string).collect();
+            format!("versions {} of the protocol", several.join(", "))
+        }
     }
 }

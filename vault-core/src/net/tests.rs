@@ -225,6 +225,50 @@ fn a_refusal_is_not_argued_with() {
 }
 
 #[test]
+fn a_reason_of_a_newer_server_is_understood_by_its_status() {
+    for (status, kind) in [
+        (401, NetErrorKind::Unauthorized),
+        (403, NetErrorKind::Forbidden),
+        (404, NetErrorKind::NotFound),
+        (409, NetErrorKind::Taken),
+        (422, NetErrorKind::Invalid),
+        (507, NetErrorKind::Full),
+        (418, NetErrorKind::Protocol),
+    ] {
+        let json = format!(r#"{{"code":"of_tomorrow","status":{status},"title":"words"}}"#);
+        let (_server, client, _) = client(move |_, _| Reply::problem(status, &json));
+
+        let error = client.object(&VAULT, &PACK, 100).unwrap_err();
+
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(error.to_string().contains("words"), "{error}");
+    }
+}
+
+#[test]
+fn a_server_of_another_version_is_told_apart_from_one_that_is_none() {
+    let upgrade = r#"{"code":"protocol","status":426,"title":"words","protocol":[2,3]}"#;
+    let page = Reply::status(404);
+    for (reply, says) in [
+        (Reply::problem(426, upgrade), "speaks versions 2, 3 of the protocol, and this program version 1"),
+        (Reply::status(426), "speaks another version of the protocol"),
+        (Reply::ok(r#"{"protocol":[2],"name":"of tomorrow"}"#), "speaks version 2 of the protocol"),
+        (Reply::ok("<html>"), "does not speak the protocol"),
+        (page, "it is no vault-server"),
+    ] {
+        let (_server, client, _) = client(move |_, _| reply.clone());
+
+        let error = client.info().unwrap_err();
+
+        assert_eq!(error.kind(), NetErrorKind::Protocol, "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let (_server, client, _) = client(move |_, _| Reply::problem(426, upgrade));
+    let error = client.object(&VAULT, &PACK, 100).unwrap_err();
+    assert!(matches!(&error, NetError::Version { theirs, .. } if *theirs == [2, 3]), "{error:?}");
+}
+
+#[test]
 fn an_early_refusal_of_a_large_body_is_heard() {
     let (server, world) = (Scripted::hasty(403), World::default());
     let client = signed(server.client(&world));

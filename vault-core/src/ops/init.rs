@@ -114,7 +114,7 @@ pub(super) fn certified(
     root: &SigningKey,
     envelope_hash: [u8; 32],
 ) -> Device {
-    let ListedDevice { signing_key, recipient, kind } = device.clone();
+    let ListedDevice { signing_key, recipient, kind, .. } = device.clone();
     Device {
         id: device.id(),
         signing_key,

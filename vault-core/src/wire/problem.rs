@@ -105,6 +105,30 @@ codes! {
     StorageFull = "storage_full", 507, "the server's disk is full", "ask its operator";
 }
 
+impl Code {
+    /// What a status alone says: of an answer without a body, of a code that this version does not know, or of something that stands
+    /// before the server.
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            400 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            408 => Self::TooSlow,
+            409 => Self::Taken,
+            410 => Self::Expired,
+            413 => Self::TooLarge,
+            422 => Self::StatementRefused,
+            426 => Self::Protocol,
+            429 => Self::RateLimited,
+            500 => Self::Internal,
+            502..=504 => Self::Busy,
+            507 => Self::StorageFull,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// An error as JSON. Members that a code does not have are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

@@ -18,7 +18,6 @@ use vault_core::wire::authority::Pin;
 use vault_core::wire::fingerprint::{DeviceRequestUrl, Fingerprint, user_words};
 
 use super::{MINUTES, compare, wait_for};
-use crate::commands::join::check_protocol;
 use crate::context::Context;
 use crate::error::{CliError, ServerError};
 use crate::exit::Exit;
@@ -54,7 +53,7 @@ impl Request {
         let pin = first_contact(context, &url)?;
         let trust = pin.map_or(Trust::System, Trust::Pin);
         let stranger = context.stranger(&url, trust)?;
-        check_protocol(&url, stranger.info().map_err(Error::from)?.protocol)?;
+        stranger.info().map_err(Error::from)?;
 
         let new = cards::asking(&device);
         let fingerprint = Fingerprint::of(&new.signing_key, &new.recipient);

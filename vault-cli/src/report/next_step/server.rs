@@ -6,6 +6,7 @@ use vault_core::error::Error;
 use vault_core::log::FollowError;
 use vault_core::net::{NetError, NetErrorKind};
 use vault_core::store::StoreError;
+use vault_core::wire::PROTOCOL;
 
 use super::command;
 use crate::error::ServerError;
@@ -25,6 +26,9 @@ pub(super) fn of(error: &Error) -> Option<&NetError> {
 }
 
 pub(super) fn next_step_of_net(error: &NetError, vault: Option<&str>) -> String {
+    if let NetError::Version { theirs, .. } = error {
+        return of_versions(theirs);
+    }
     match error.kind() {
         NetErrorKind::Network => {
             "see whether the server runs and can be reached, then run the command again: what is stored stays stored"
@@ -57,6 +61,17 @@ pub(super) fn next_step_of_net(error: &NetError, vault: Option<&str>) -> String 
     }
 }
 
+/// Which of the two to update.
+fn of_versions(theirs: &[u32]) -> String {
+    let newest = theirs.iter().max().copied().unwrap_or(0);
+    let step = match newest {
+        0 => "update the older of this program and the server",
+        newest if newest > PROTOCOL => "update this program",
+        _ => "ask the server's operator to update it",
+    };
+    format!("{step}; what is stored stays stored")
+}
+
 pub(super) fn next_step(error: &ServerError) -> String {
     match error {
         ServerError::UnknownVault { known, .. } if known.is_empty() => {
@@ -87,7 +102,6 @@ pub(super) fn next_step(error: &ServerError) -> String {
              sees; if the server was set up anew, ask for a new invite"
                 .to_owned()
         }
-        ServerError::ProtocolVersions { .. } => "update the older of the two".to_owned(),
         ServerError::ServerFile { path } => format!(
             "move it away and join again: `mv {0} {0}.old`",
             shell_word(&path.to_string_lossy())
