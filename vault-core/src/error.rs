@@ -3,23 +3,28 @@
 //! An error's text never repeats its source. [`Error::kind`] sorts errors for exit codes; it is the only thing a front end needs
 //! to match on.
 
+mod fault;
+mod kind;
+
 use std::io;
 use std::path::PathBuf;
 
 use crate::card::CardError;
 use crate::chunk::compress::CompressError;
 use crate::chunk::cut::InvalidParams;
-use crate::crypto::aead::OpenError;
 use crate::crypto::random::RandomUnavailable;
 use crate::format::DecodeError;
 use crate::id::{ChunkHash, Epoch, IndexId, PackId, SnapshotId, UserId, VaultId};
-use crate::keys::age_file::{OpenError as AgeOpenError, SealError};
+use crate::keys::age_file::SealError;
 use crate::keys::envelope::EnvelopeError;
 use crate::keys::keyring::KeyringError;
 use crate::keys::recipient::RecipientError;
 use crate::log::{FollowError, LogError, Refusal};
-use crate::net::{NetError, NetErrorKind, ServerUrl};
-use crate::store::{ObjectKey, StoreError, StoreErrorKind};
+use crate::net::{NetError, ServerUrl};
+use crate::store::{ObjectKey, StoreError};
+
+pub use fault::Fault;
+pub use kind::ErrorKind;
 
 /// Why an operation did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -285,179 +290,7 @@ pub enum Error {
     WorkerLost,
 }
 
-/// What is wrong with a damaged object.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Its bytes do not have the hash that names it.
-    #[error("its contents do not have the hash in its name")]
-    WrongHash,
-    /// It has another length than it should.
-    #[error("it has {found} bytes instead of {expected}")]
-    WrongSize {
-        /// The length recorded.
-        expected: u64,
-        /// The length found.
-        found: u64,
-    },
-    /// It is not the object that its name promises.
-    #[error("it belongs to another place: {what} differs")]
-    Misplaced {
-        /// The field that differs.
-        what: &'static str,
-    },
-    /// A sealed part does not open.
-    #[error("segment {segment} does not open")]
-    Segment {
-        /// Number of the segment in its pack.
-        segment: u32,
-        /// The failure.
-        #[source]
-        source: OpenError,
-    },
-    /// A sealed part of it does not open.
-    #[error("{part} does not open")]
-    Sealed {
-        /// The part.
-        part: &'static str,
-        /// The failure.
-        #[source]
-        source: OpenError,
-    },
-    /// It is well-formed, but makes no sense.
-    #[error("{what}")]
-    Malformed {
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// A part is not in the format.
-    #[error("its structure is not valid")]
-    Structure(#[from] DecodeError),
-    /// A compressed part does not decompress.
-    #[error("its compressed data is not valid")]
-    Compressed(#[from] CompressError),
-    /// Its keys do not open.
-    #[error("its key envelope does not open")]
-    Envelope(#[from] KeyringError),
-    /// A chunk is not what its hash says.
-    #[error("a chunk of segment {segment} does not have its hash")]
-    Chunk {
-        /// Number of the segment in its pack.
-        segment: u32,
-    },
-    /// It names an epoch that the vault does not have, or whose keys are not at hand.
-    #[error("it was written in epoch {epoch}, whose keys are not at hand")]
-    NoEpochKeys {
-        /// The epoch named.
-        epoch: Epoch,
-    },
-    /// Its table differs from what the index says.
-    #[error("its table and the index disagree")]
-    TableDiffers,
-}
-
-/// Sorts errors by what the user can do about them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// Nothing more specific.
-    Failed,
-    /// The request itself is wrong.
-    Usage,
-    /// Keys, passphrases or permissions.
-    Permission,
-    /// Something else is in the way.
-    Conflict,
-    /// No room.
-    Full,
-    /// The network.
-    Network,
-    /// Tampering, corruption or rollback.
-    Integrity,
-    /// No such vault, snapshot or path.
-    NotFound,
-    /// Stopped on request.
-    Interrupted,
-}
-
 impl Error {
-    /// Whether a newer program wrote what could not be read.
-    pub fn is_newer_format(&self) -> bool {
-        matches!(
-            self,
-            Self::Store(StoreError::NewerFormat { .. })
-                | Self::History(FollowError::Invalid(
-                    LogError::NewerVersion { .. } | LogError::UnsupportedType { .. }
-                ))
-        )
-    }
-
-    /// Whether the log is well-formed, but not the one that this machine remembers.
-    pub fn is_rollback(&self) -> bool {
-        matches!(self, Self::History(FollowError::Forked { .. } | FollowError::RolledBack { .. }))
-    }
-
-    /// What sort of error this is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Store(error) | Self::History(FollowError::Read { source: error, .. }) => {
-                store_kind(error.kind())
-            }
-            Self::Net(error) => net_kind(error.kind()),
-            // Written by a newer program: nothing is wrong with it.
-            Self::History(FollowError::Invalid(
-                LogError::NewerVersion { .. } | LogError::UnsupportedType { .. },
-            ))
-            | Self::Statement(_)
-            | Self::Seal(_)
-            | Self::Recipient(_)
-            | Self::Encode(_)
-            | Self::Compress(_)
-            | Self::Chunker(_)
-            | Self::Random(_)
-            | Self::Stream { .. }
-            | Self::Card(CardError::TooManyDevices { .. } | CardError::NewerVersion { .. })
-            | Self::WorkerLost => ErrorKind::Failed,
-            Self::Envelope { source: EnvelopeError::Open(AgeOpenError::NotForTheseIdentities), .. }
-            | Self::Keyring(_)
-            | Self::DeviceUnknown { .. }
-            | Self::NoRight(_)
-            | Self::NotAMember { .. } => ErrorKind::Permission,
-            Self::History(_)
-            | Self::Card(_)
-            | Self::CardRolledBack { .. }
-            | Self::Answer { .. }
-            | Self::Envelope { .. }
-            | Self::Damaged { .. }
-            | Self::Missing { .. }
-            | Self::ChunkMissing { .. }
-            | Self::Tree { .. }
-            | Self::NotWhole { .. } => ErrorKind::Integrity,
-            Self::NoSuchSnapshot { .. } | Self::NoSuchPath { .. } => ErrorKind::NotFound,
-            Self::AmbiguousSnapshot { .. }
-            | Self::NotADirectory { .. }
-            | Self::NotAFile { .. }
-            | Self::Glob { .. }
-            | Self::Source { .. }
-            | Self::Pattern { .. }
-            | Self::TooManyVaults { .. } => ErrorKind::Usage,
-            Self::TargetNotEmpty { .. }
-            | Self::TargetUnfinished { .. }
-            | Self::TargetBusy { .. }
-            | Self::DeletesByPartial { .. }
-            | Self::Contended { .. }
-            | Self::AlreadyThere { .. }
-            | Self::LastSnapshot { .. } => ErrorKind::Conflict,
-            Self::Local { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
-                io::ErrorKind::NotFound => ErrorKind::NotFound,
-                _ => ErrorKind::Failed,
-            },
-            Self::Interrupted => ErrorKind::Interrupted,
-        }
-    }
-
     /// Blames a pack for a fault.
     pub(crate) fn pack(id: PackId, fault: impl Into<Fault>) -> Self {
         Self::Damaged { object: ObjectKey::Pack(id), fault: fault.into() }
@@ -475,33 +308,5 @@ impl Error {
     ) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |source| Self::Local { action, path, source: source.into() }
-    }
-}
-
-fn net_kind(kind: NetErrorKind) -> ErrorKind {
-    match kind {
-        NetErrorKind::Network | NetErrorKind::TooSlow | NetErrorKind::Server => ErrorKind::Network,
-        NetErrorKind::Unauthorized | NetErrorKind::ClockSkew | NetErrorKind::Forbidden => {
-            ErrorKind::Permission
-        }
-        NetErrorKind::NotFound => ErrorKind::NotFound,
-        NetErrorKind::Taken | NetErrorKind::Expired => ErrorKind::Conflict,
-        NetErrorKind::Quota | NetErrorKind::Full => ErrorKind::Full,
-        NetErrorKind::Integrity => ErrorKind::Integrity,
-        NetErrorKind::Interrupted => ErrorKind::Interrupted,
-        NetErrorKind::Invalid | NetErrorKind::Protocol => ErrorKind::Failed,
-    }
-}
-
-fn store_kind(kind: StoreErrorKind) -> ErrorKind {
-    match kind {
-        StoreErrorKind::Missing | StoreErrorKind::NoVault => ErrorKind::NotFound,
-        StoreErrorKind::Conflict => ErrorKind::Conflict,
-        StoreErrorKind::Integrity => ErrorKind::Integrity,
-        StoreErrorKind::Full => ErrorKind::Full,
-        StoreErrorKind::Permission => ErrorKind::Permission,
-        StoreErrorKind::Network => ErrorKind::Network,
-        StoreErrorKind::Interrupted => ErrorKind::Interrupted,
-        _ => ErrorKind::Failed,
     }
 }
