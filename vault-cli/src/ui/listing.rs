@@ -22,11 +22,11 @@ pub(crate) fn snapshots(list: &[SnapshotInfo], zone: &TimeZone) -> Table<7> {
     let mut table = Table::new([
         ("Id", Align::Left),
         ("Time", Align::Left),
-        ("Host", Align::Left),
+        ("Host", Align::Elastic),
         ("Files", Align::Right),
         ("Size", Align::Right),
-        ("Tags", Align::Left),
-        ("Paths", Align::Left),
+        ("Tags", Align::Elastic),
+        ("Paths", Align::Elastic),
     ]);
     for snapshot in list {
         let paths: Vec<String> = snapshot.paths.iter().map(|path| human::path(path)).collect();

@@ -1,7 +1,9 @@
 //! Tables of text with aligned columns.
 //!
-//! Cells are written as they are: whoever fills a table makes names from elsewhere safe to show first.
+//! Cells are written as they are, and whole but for a terminal that is too narrow: whoever fills a table makes names from elsewhere safe
+//! to show first.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// To which side of its column a cell goes.
@@ -9,9 +11,17 @@ use std::io::{self, Write};
 pub(crate) enum Align {
     /// Text.
     Left,
+    /// Text that is shortened where a terminal is too narrow for all.
+    Elastic,
     /// Numbers.
     Right,
 }
+
+/// The least width that a column is shortened to.
+const LEAST: usize = 8;
+
+/// Characters between columns.
+const GAP: usize = 2;
 
 /// Rows under a heading; columns are as wide as their widest cell.
 #[derive(Debug)]
@@ -36,12 +46,14 @@ impl<const N: usize> Table<N> {
         self.rows.is_empty()
     }
 
-    /// Writes the heading and the rows.
+    /// Writes the heading and the rows; no line is wider than the terminal, if stdout is one.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let widths: [usize; N] = std::array::from_fn(|i| {
-            let cells = self.rows.iter().map(|row| width(&row[i]));
-            cells.chain([width(self.columns[i].0)]).max().unwrap_or(0)
-        });
+        let terminal = terminal_size::terminal_size_of(io::stdout());
+        self.write_within(terminal.map(|(width, _)| width.0.into()), out)
+    }
+
+    fn write_within(&self, limit: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
+        let widths = self.widths(limit.unwrap_or(usize::MAX));
         self.write_row(out, &self.columns.map(|(heading, _)| heading), &widths)?;
         for row in &self.rows {
             self.write_row(out, &row.each_ref().map(String::as_str), &widths)?;
@@ -49,20 +61,48 @@ impl<const N: usize> Table<N> {
         Ok(())
     }
 
+    /// How wide the columns are: as wide as their widest cell, unless that is too much together. Then the widest are shortened.
+    fn widths(&self, limit: usize) -> [usize; N] {
+        let mut widths: [usize; N] = std::array::from_fn(|i| {
+            let cells = self.rows.iter().map(|row| width(&row[i]));
+            cells.chain([width(self.columns[i].0)]).max().unwrap_or(0)
+        });
+        let elastic = |i: &usize| self.columns[*i].1 == Align::Elastic;
+        while widths.iter().sum::<usize>() + GAP * N.saturating_sub(1) > limit {
+            let widest = (0..N).filter(elastic).max_by_key(|i| widths[*i]);
+            match widest.filter(|i| widths[*i] > LEAST) {
+                Some(widest) => widths[widest] -= 1,
+                None => break,
+            }
+        }
+        widths
+    }
+
     fn write_row(&self, out: &mut dyn Write, row: &[&str; N], widths: &[usize; N]) -> io::Result<()> {
         let mut line = String::new();
         for (i, cell) in row.iter().enumerate() {
             if i > 0 {
-                line.push_str("  ");
+                line.push_str(&" ".repeat(GAP));
             }
-            let padding = " ".repeat(widths[i].saturating_sub(width(cell)));
+            let cell = shortened(cell, widths[i]);
+            let padding = " ".repeat(widths[i].saturating_sub(width(&cell)));
             match self.columns[i].1 {
-                Align::Left => line.extend([cell, padding.as_str()]),
-                Align::Right => line.extend([padding.as_str(), cell]),
+                Align::Left | Align::Elastic => line.extend([&*cell, padding.as_str()]),
+                Align::Right => line.extend([padding.as_str(), &*cell]),
             }
         }
         writeln!(out, "{}", line.trim_end())
     }
+}
+
+/// The text, or its beginning with a sign that there was more.
+fn shortened(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut short: String = text.chars().take(columns.saturating_sub(1)).collect();
+    short.push('…');
+    Cow::Owned(short)
 }
 
 /// How many columns of a terminal a text takes, where each character takes one.
@@ -87,5 +127,26 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "Id         Files  Paths\n3fa94c1e       7  /home/é\n00000000  78,624\n"
         );
+    }
+
+    #[test]
+    fn what_a_terminal_has_no_room_for_is_shortened() {
+        let columns = [Align::Left, Align::Elastic, Align::Elastic, Align::Elastic];
+        let mut table = Table::new(columns.map(|align| ("Heading", align)));
+        let row = ["3fa94c1e", "laptop.example.org", "short", "/home/alice/Pictures/of/a/trip"];
+        table.push(row.map(str::to_owned));
+        let lines = |limit| {
+            let mut out = Vec::new();
+            table.write_within(limit, &mut out).unwrap();
+            String::from_utf8(out).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+
+        assert_eq!(lines(None)[1], "3fa94c1e  laptop.example.org  short    /home/alice/Pictures/of/a/trip");
+        assert_eq!(lines(Some(60))[1], "3fa94c1e  laptop.example.org  short    /home/alice/Pictures…");
+        assert_eq!(lines(Some(45))[1], "3fa94c1e  laptop.exam…  short    /home/alice…");
+        for limit in 37..80 {
+            assert!(lines(Some(limit)).iter().all(|line| width(line) <= limit), "{limit}");
+        }
+        assert_eq!(lines(Some(5)), lines(Some(20)), "what is left says something");
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn entries(out: &mut dyn Write, head: AuditHead, entries: &[AuditEntr
         ("Device", Align::Left),
         ("From", Align::Left),
         ("What", Align::Left),
-        ("Object", Align::Left),
+        ("Object", Align::Elastic),
     ]);
     for entry in entries {
         table.push([

@@ -21,7 +21,7 @@ fn kind(kind: DeviceKind) -> &'static str {
 /// The devices of the user.
 pub(crate) fn list(out: &mut dyn Write, listed: &[Listed]) -> io::Result<()> {
     let mut table =
-        Table::new([("Device", Align::Left), ("What it may", Align::Left), ("Server", Align::Left)]);
+        Table::new([("Device", Align::Left), ("What it may", Align::Left), ("Server", Align::Elastic)]);
     for device in listed {
         let mut what =
             if device.recovery { "recovery, by your identity" } else { kind(device.kind) }.to_owned();

@@ -34,9 +34,14 @@ pub(crate) fn forget(summary: &ForgetSummary, (dry_run, pruned): (bool, bool), z
 }
 
 fn table(group: &GroupDecision, dry_run: bool, zone: &TimeZone) -> Table<6> {
-    let mut table = Table::new(
-        ["Id", "Time", "Host", "Paths", "Action", "Reasons"].map(|heading| (heading, Align::Left)),
-    );
+    let mut table = Table::new([
+        ("Id", Align::Left),
+        ("Time", Align::Left),
+        ("Host", Align::Elastic),
+        ("Paths", Align::Elastic),
+        ("Action", Align::Left),
+        ("Reasons", Align::Elastic),
+    ]);
     for decision in group.snapshots.iter().filter(|decision| dry_run || !decision.is_kept()) {
         table.push(row(decision, zone));
     }

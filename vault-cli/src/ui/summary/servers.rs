@@ -51,11 +51,11 @@ pub(crate) fn vaults(out: &mut dyn Write, listed: &[Listed]) -> io::Result<()> {
         return writeln!(out, "no vaults");
     }
     let mut table = Table::new([
-        ("Name", Align::Left),
+        ("Name", Align::Elastic),
         ("Vault", Align::Left),
         ("Role", Align::Left),
         ("Used", Align::Right),
-        ("Location", Align::Left),
+        ("Location", Align::Elastic),
     ]);
     for vault in listed {
         table.push([

@@ -18,7 +18,7 @@ pub(crate) fn stats(out: &mut dyn Write, sums: &StatsSummary, is_all: bool) -> i
     let mut table = Table::new([
         ("Id", Align::Left),
         ("Time", Align::Left),
-        ("Host", Align::Left),
+        ("Host", Align::Elastic),
         ("Files", Align::Right),
         ("Restored", Align::Right),
         ("Frees", Align::Right),
@@ -80,7 +80,7 @@ pub(crate) fn by_path(out: &mut dyn Write, profile: &Profile) -> io::Result<()> 
         ("Restored", Align::Right),
         ("Only here", Align::Right),
         ("Stored", Align::Right),
-        ("Directory", Align::Left),
+        ("Directory", Align::Elastic),
     ]);
     for directory in &profile.directories {
         let Room { bytes, stored_bytes, .. } = directory.only;

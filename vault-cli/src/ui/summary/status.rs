@@ -19,7 +19,12 @@ pub(crate) fn status(status: &Status, zone: &TimeZone) -> String {
     let mut text = headline(status, zone);
     text.push('\n');
     if status.groups.len() > 1 {
-        let mut table = Table::new(["Newest", "Age", "Complete", "Of"].map(|heading| (heading, Align::Left)));
+        let mut table = Table::new([
+            ("Newest", Align::Left),
+            ("Age", Align::Left),
+            ("Complete", Align::Left),
+            ("Of", Align::Elastic),
+        ]);
         for group in &status.groups {
             table.push(row(group, status.now, zone));
         }
