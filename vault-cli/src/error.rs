@@ -16,6 +16,7 @@ use vault_core::keys::identity_file::IdentityFileError;
 use vault_core::keys::key_file::KeyFileError;
 use vault_core::keys::kit::KitError;
 use vault_core::keys::recipient::RecipientError;
+use vault_core::store::StoreError;
 use vault_core::store::location::ParseLocationError;
 
 pub(crate) use self::server::ServerError;
@@ -60,6 +61,15 @@ pub(crate) enum CliError {
     /// No vault is named.
     #[error("no vault is given")]
     NoLocation,
+    /// A place stands where only options are taken.
+    #[error("the place of a new vault is named with --vault")]
+    PlaceWithoutOption {
+        /// What stands there.
+        place: String,
+    },
+    /// There is no vault at a place where one could be made.
+    #[error(transparent)]
+    NoVaultYet(StoreError),
     /// `--vault` and the argument name different vaults.
     #[error("two vaults are named: {option} and {named}")]
     TwoVaults {
@@ -344,10 +354,12 @@ impl CliError {
             Self::History { error, .. } => error.kind().into(),
             Self::OtherVault { .. } | Self::KitOfOtherVault { .. } => Exit::Integrity,
             Self::Server(error) => error.exit(),
+            Self::NoVaultYet(_) => Exit::NotFound,
             Self::JsonNeedsOutput
             | Self::OneSnapshot
             | Self::ArchiveToTerminal
             | Self::NoLocation
+            | Self::PlaceWithoutOption { .. }
             | Self::TwoVaults { .. }
             | Self::Config(_)
             | Self::Location(_)

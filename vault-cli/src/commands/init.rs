@@ -2,6 +2,7 @@
 //!
 //! The identity is on this machine before the vault exists, so that no vault is ever made that nobody can open.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -32,6 +33,10 @@ use crate::{identity, values};
     after_help = "Examples:\n  vault init --vault /mnt/disk/my-vault\n  vault init --vault photos --server https://vault.example.org:8443"
 )]
 pub(crate) struct Init {
+    /// Taken only to say where the place is named
+    #[arg(hide = true, value_name = "DIR")]
+    place: Option<OsString>,
+
     #[command(flatten)]
     new: NewVault,
 }
@@ -88,6 +93,9 @@ pub(super) struct Made {
 impl Init {
     /// Makes the vault and says so.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
+        if let Some(place) = self.place {
+            return Err(CliError::PlaceWithoutOption { place: place.to_string_lossy().into_owned() });
+        }
         let place = self.new.place(context)?;
         let location = &place.location;
         if location.open(&context.access(location)?).is_ok() {

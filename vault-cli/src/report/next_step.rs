@@ -92,6 +92,12 @@ fn for_vault(error: &CliError, vault: Option<&str>) -> Option<String> {
         CliError::NoLocation => {
             "name the vault: `vault snapshots --vault ./my-vault`, or set VAULT_LOCATION".to_owned()
         }
+        CliError::PlaceWithoutOption { place } => {
+            format!("`vault init --vault {}`", shell_word(place))
+        }
+        CliError::NoVaultYet(_) => {
+            format!("check the place, or make a vault there: `{}`", command("init", vault))
+        }
         CliError::TwoVaults { named, .. } => {
             format!("name one: `--vault {}`, and only the snapshot after it", shell_word(named))
         }

@@ -5,9 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use vault_core::error::Error;
 use vault_core::keys::device::DeviceKeys;
 use vault_core::ops;
 use vault_core::ops::backup::{BackupOptions, Stream};
+use vault_core::store::StoreError;
 use vault_core::store::location::Location;
 use vault_core::vault::Vault;
 
@@ -69,11 +71,19 @@ pub(in crate::commands) fn open_registered(
     context: &Context,
     device: &DeviceKeys,
 ) -> Result<Vault, CliError> {
-    let mut vault = context.open(&context.location()?)?;
+    let mut vault = context.open(&context.location()?).map_err(or_make)?;
     if !vault.knows_device(device) {
         enroll(context, &mut vault, device)?;
     }
     Ok(vault)
+}
+
+/// Says of a place without a vault that one can be made there.
+fn or_make(error: CliError) -> CliError {
+    match error {
+        CliError::Core(Error::Store(error @ StoreError::NotAVault { .. })) => CliError::NoVaultYet(error),
+        error => error,
+    }
 }
 
 /// Opens the vault of a context, registers this device in it if need be, and adds what must not be backed up.

@@ -148,7 +148,8 @@ fn by_kind(kind: ErrorKind, vault: Option<&str>) -> String {
             format!("find out how far the damage goes: `{}`", command("check --read-data", vault))
         }
         ErrorKind::NotFound => {
-            format!("check the place, or make a vault there: `{}`", command("init", vault))
+            "check the place; a vault is a directory with a file VAULT in it, or a name that `vault vaults` shows"
+                .to_owned()
         }
         ErrorKind::Interrupted => "run the command again: it continues from what is stored".to_owned(),
         _ => "run the command again with --verbose; if it fails again, please report it".to_owned(),
