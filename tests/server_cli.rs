@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use vault_core::wire::authority::Pin;
+use vault_tests::mounted::{Mounted, can_mount};
 use vault_tests::{Answer, Liar, Machine, TestServer, assert_same_tree, noise};
 
 /// A machine on which no vault is named.
@@ -66,6 +67,11 @@ impl Home {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         assert!(text.contains(says), "{arguments:?}: {text}");
         assert!(text.contains("  next: "), "{text}");
+    }
+
+    /// The id of the only vault on servers.
+    fn vault_id(&self) -> String {
+        self.json(&["vaults"])["vaults"][0]["vault"].as_str().unwrap().to_owned()
     }
 
     /// A directory with a letter, and so many bytes.
@@ -150,6 +156,38 @@ fn every_command_works_on_a_vault_that_is_on_a_server() {
     assert!(photos["used"].as_u64().unwrap() > 300_000);
     let location = photos["location"].as_str().unwrap();
     assert!(home.succeed(&["snapshots", "--vault", location]).contains("keep"));
+}
+
+#[test]
+fn snapshots_are_copied_saved_twice_and_mounted_on_a_server() {
+    let server = TestServer::start();
+    let home = Home::joined(&server, 1 << 30);
+    let pictures = home.write_pictures(300_000);
+    home.succeed(&["init", "--vault", "./disk", "--work-factor", "2"]);
+    for name in ["photos", "second"] {
+        home.succeed(&["init", "--vault", name]);
+    }
+
+    home.succeed(&["backup", "--vault", "./disk", "--also", "photos", "Pictures"]);
+    home.succeed(&["copy", "--vault", "photos", "--to", "second"]);
+    fs::write(pictures.join("Trip/new"), "new").unwrap();
+    home.succeed(&["backup", "--vault", "photos", "--also", "./disk", "Pictures"]);
+    let listed = home.json(&["vaults"]);
+    let second = listed["vaults"].as_array().unwrap().iter().find(|vault| vault["name"] == "second").unwrap();
+    home.succeed(&["copy", "--vault", "./disk", "--to", second["location"].as_str().unwrap()]);
+
+    for name in ["./disk", "photos", "second"] {
+        let snapshots = home.json(&["snapshots", "--vault", name]);
+        assert_eq!(snapshots["snapshots"].as_array().unwrap().len(), 2, "{name}: {snapshots}");
+        home.succeed(&["check", "--read-data", "--vault", name]);
+    }
+    home.succeed(&["restore", "second:latest", "--target", "restored"]);
+    assert_same_tree(&pictures, &home.path("restored"));
+    if can_mount() {
+        let mounted = Mounted::with(&home.0, &["--vault", "photos"]);
+        assert_same_tree(&pictures, &mounted.latest());
+        assert_eq!(mounted.stop(), (Some(0), String::new()));
+    }
 }
 
 #[test]
@@ -349,6 +387,14 @@ fn a_new_machine_is_taken_on_and_cut_off_again() {
     new.succeed(&["backup", "--vault", "photos", "Pictures"]);
     let device = new.json(&["whoami"])["device"].as_str().unwrap().to_owned();
 
+    // What this machine remembers of the vault stops the first attempt in the middle.
+    let head = old.path(".local/state/vault").join(old.vault_id()).join("head");
+    let remembered = fs::read(&head).unwrap();
+    fs::write(&head, "nonsense").unwrap();
+    let half = old.run(&["--json", "device", "remove", &device[..10]]);
+    assert_eq!(half.status.code(), Some(3), "{}", stderr(&half));
+    new.fail(&["snapshots", "--vault", "photos"], 4, "not on your card");
+    fs::write(&head, remembered).unwrap();
     let removed = old.json(&["device", "remove", &device[..10]]);
     assert_eq!(removed["vaults"][0], "photos");
     new.fail(&["snapshots", "--vault", "photos"], 4, "not on your card");
