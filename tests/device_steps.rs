@@ -13,7 +13,7 @@ use vault_core::keys::device::DeviceKeys;
 use vault_core::ops::backup::backup;
 use vault_core::ops::cards::machine;
 use vault_core::ops::enroll::{enroll, enroll_listed};
-use vault_core::ops::expel::expel;
+use vault_core::ops::membership::remove_device;
 use vault_core::store::fault::{Fault, FaultyStore};
 use vault_core::store::location::Access;
 use vault_core::store::{ObjectKey, Put};
@@ -39,7 +39,7 @@ fn register(of: &TestVault, vault: &mut Vault, device: &DeviceKeys) -> Result<()
 }
 
 fn remove(of: &TestVault, vault: &mut Vault, device: &DeviceKeys) -> Result<(), Error> {
-    expel(vault, &of.identity, &device.device_id(), &of.around()).map(drop)
+    remove_device(vault, &of.identity, &device.device_id(), &of.around()).map(drop)
 }
 
 /// Does a step with a fault at each of its operations in turn, and then again without; `begin` makes what it begins with.
@@ -70,7 +70,7 @@ fn is_ended_by_the_next_attempt(
             assert_done(&vault.open().unwrap(), &device);
             !met
         });
-        assert!(ended.is_some_and(|steps| steps > 3), "{fault:?}: {ended:?}");
+        assert!(ended.is_some_and(|steps| steps >= 3), "{fault:?}: {ended:?}");
     }
 }
 
@@ -118,7 +118,7 @@ fn a_device_whose_removal_was_interrupted_is_removed_by_the_next() {
 
 fn envelope(vault: &Vault, epoch: u32, device: DeviceId) -> ObjectKey {
     let Epoch(now) = vault.state().epoch().unwrap();
-    ObjectKey::Envelope { epoch: Epoch(now + epoch), addressee: *device.as_bytes() }
+    ObjectKey::envelope(Epoch(now + epoch), *device.as_bytes())
 }
 
 #[test]
@@ -128,26 +128,22 @@ fn an_envelope_that_somebody_else_put_is_named_by_no_statement() {
     let (registered, added, removed) = (device(), device(), device());
     add(&vault, &mut open, &removed).unwrap();
     let first = vault.device.device_id();
-    let forged = [(0, registered.device_id()), (0, added.device_id()), (1, first), (2, first)];
+    let forged = [(0, registered.device_id()), (0, added.device_id()), (1, first)];
     for (epoch, device) in forged {
         let put = open.store().put_new(&envelope(&open, epoch, device), b"with other keys").unwrap();
         assert_eq!(put, Put::Created);
     }
-    let before = open.state().head();
 
-    for step in [&add as &Step, &register] {
-        for device in [&registered, &added] {
-            let refused = step(&vault, &mut open, device);
-            assert!(matches!(refused, Err(Error::AlreadyThere { .. })), "{refused:?}");
-        }
-    }
-    assert_eq!(open.state().head(), before);
-    // The numbers that are taken are passed over; and in a new epoch there is place for all.
-    remove(&vault, &mut open, &removed).unwrap();
-    assert_eq!(open.state().epoch(), Some(Epoch(4)));
+    // What is sealed is stored beside it.
     add(&vault, &mut open, &added).unwrap();
     register(&vault, &mut open, &registered).unwrap();
+    for device in [&vault.device, &added, &registered] {
+        saves(&vault, device);
+    }
+    let mut open = vault.open().unwrap();
+    remove(&vault, &mut open, &removed).unwrap();
 
+    assert_eq!(open.state().epoch(), Some(Epoch(2)));
     for device in [&vault.device, &added, &registered] {
         saves(&vault, device);
     }

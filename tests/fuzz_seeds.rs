@@ -265,7 +265,7 @@ fn packets() -> Vec<Seed> {
     let place = SessionPlace { vault: VAULT, epoch: EPOCH, session: SESSION };
     let session = SessionKey { place, device, key: secret() };
     let files = [
-        ("member", member.seal(&VAULT, &user, &to).unwrap().file),
+        ("member", member.seal(&VAULT, (&user, Epoch::FIRST), &to).unwrap().file),
         ("writer", writer.seal(&VAULT, &device, &to).unwrap().file),
         ("session", session.seal(&to).unwrap()),
     ];
@@ -324,7 +324,7 @@ fn texts() -> Vec<Seed> {
         seed("names", "note", note),
         seed("names", "pack", key(ObjectKey::Pack(PackId::new([0xab; 32])))),
         seed("names", "statement", key(ObjectKey::Statement(Seq(42)))),
-        seed("names", "envelope", key(ObjectKey::Envelope { epoch: EPOCH, addressee: [0xab; 16] })),
+        seed("names", "envelope", key(ObjectKey::envelope(EPOCH, [0xab; 16]))),
         seed("names", "identity", key(ObjectKey::Identity(UserId::new([0xab; 16])))),
     ]
 }

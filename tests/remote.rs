@@ -133,7 +133,8 @@ fn a_device_that_was_taken_off_the_card_is_refused_at_once() {
     let mut card = Chain::begin(&user, &chain[0]).unwrap();
     let second = DeviceKeys::generate(&SystemRandom::new()).unwrap();
 
-    let both = card.card().next(card.hash(), vec![machine(&account.device, &user), machine(&second, &user)], 2);
+    let both =
+        card.card().next(card.hash(), vec![machine(&account.device, &user), machine(&second, &user)], 2);
     let both = both.sign(root).unwrap();
     assert_eq!(account.server().append_card(&user, 1, &both).unwrap(), CardAppended::New);
     assert_eq!(account.server().append_card(&user, 1, &both).unwrap(), CardAppended::Same);
@@ -242,7 +243,7 @@ fn a_new_device_asks_and_is_answered() {
 
     let made = unknown.request_device(&asked).unwrap();
     let shown = account.server().requested_device(&made.request).unwrap();
-    assert_eq!((shown.signing_key, shown.recipient), (asked.signing_key, asked.recipient));
+    assert_eq!((shown.signing_key, shown.recipient), (asked.signing_key, asked.recipient.clone()));
     assert_eq!(unknown.device_answer(&made.request).unwrap(), None);
     assert!(account.server().answer_device(&made.request, b"sealed").unwrap());
     assert!(!account.server().answer_device(&made.request, b"another").unwrap());

@@ -214,7 +214,9 @@ fn a_server_of_another_version_says_so_and_nothing_is_lost() {
     let home = Home::new();
     let invite = liar.invite(&server).expose().to_string();
     liar.lie(|asked, ask| match ask() {
-        answer if asked.is("GET", "/v1/server") => answer.with_body(r#"{"protocol":[2],"name":"of tomorrow"}"#),
+        answer if asked.is("GET", "/v1/server") => {
+            answer.with_body(r#"{"protocol":[2],"name":"of tomorrow"}"#)
+        }
         answer => answer,
     });
 
@@ -222,7 +224,8 @@ fn a_server_of_another_version_says_so_and_nothing_is_lost() {
     liar.tell_the_truth();
     home.succeed(&["join", &invite, "--work-factor", "2"]);
     home.back_up_pictures(1000);
-    for (code, says) in [("protocol", "speaks version 2 of the protocol"), ("of_tomorrow", "another version")] {
+    for (code, says) in [("protocol", "speaks version 2 of the protocol"), ("of_tomorrow", "another version")]
+    {
         let json = format!(r#"{{"code":"{code}","status":426,"title":"another version","protocol":[2]}}"#);
         liar.lie(move |_, _| {
             let problem = Answer { status: 426, headers: Vec::new(), body: Vec::new() };

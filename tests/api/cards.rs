@@ -33,7 +33,8 @@ fn a_card_is_read_by_others_and_changed_by_its_user() {
 fn nobody_lists_a_device_that_has_not_agreed() {
     let world = World::new();
     let alice = &world.people.alice;
-    let newest = Chain::begin(&alice.id(), &card(alice, &[&world.people.laptop, &world.people.nas, &world.lost]));
+    let newest =
+        Chain::begin(&alice.id(), &card(alice, &[&world.people.laptop, &world.people.nas, &world.lost]));
     let mut chain = newest.unwrap();
     chain.append(&world.second_card).unwrap();
     let new = Machine::new(33);

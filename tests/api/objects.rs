@@ -61,7 +61,7 @@ fn an_object_too_large_is_refused_before_its_body_comes() {
     let world = World::new();
     // Signed for a length that is never sent: only the head is.
     let client = world.laptop();
-    let key = ObjectKey::Envelope { epoch: Epoch(1), addressee: *world.people.laptop.id().as_bytes() };
+    let key = ObjectKey::envelope(Epoch(1), *world.people.laptop.id().as_bytes());
     let body = vec![0; (1 << 20) + 1];
     let request = client.request("PUT", &world.path(key), Some(&body));
 
@@ -72,7 +72,7 @@ fn an_object_too_large_is_refused_before_its_body_comes() {
 #[test]
 fn an_envelope_is_never_replaced() {
     let world = World::new();
-    let key = ObjectKey::Envelope { epoch: Epoch(1), addressee: *world.people.laptop.id().as_bytes() };
+    let key = ObjectKey::envelope(Epoch(1), *world.people.laptop.id().as_bytes());
     let path = world.path(key);
 
     assert_eq!(world.laptop().put(&path, b"first").status, 201);
@@ -84,7 +84,7 @@ fn an_envelope_is_never_replaced() {
 #[test]
 fn editors_store_envelopes_of_their_own_only() {
     let world = World::new();
-    let envelope = |addressee: [u8; 16]| world.path(ObjectKey::Envelope { epoch: Epoch(2), addressee });
+    let envelope = |addressee: [u8; 16]| world.path(ObjectKey::envelope(Epoch(2), addressee));
 
     let others = world.phone().put(&envelope(*world.people.alice.id().as_bytes()), b"x");
     assert_eq!(others.problem(), (403, "forbidden".to_owned()));

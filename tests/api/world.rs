@@ -43,8 +43,11 @@ impl World {
 
         let first = first_card(&people.alice, &[&people.laptop, &people.nas, &lost]);
         let first_bytes = first.sign(&people.alice.root).unwrap();
-        let second: Card =
-            first.next(hash::card_hash(&first_bytes), listed(&people.alice, &[&people.laptop, &people.nas]), 2);
+        let second: Card = first.next(
+            hash::card_hash(&first_bytes),
+            listed(&people.alice, &[&people.laptop, &people.nas]),
+            2,
+        );
         let second_card = second.sign(&people.alice.root).unwrap();
         let world = Self { server, people, mallory, desk, lost, log, second_card };
         let laptop = world.laptop();

@@ -105,8 +105,12 @@ impl Account {
         let identity = UserIdentity::generate(&random).unwrap();
         let device = DeviceKeys::generate(&random).unwrap();
         let root = identity.root();
-        let card =
-            Card::first(root.verifying_key(), identity.recipient().to_string(), vec![machine(&device, &identity.user_id())], 1);
+        let card = Card::first(
+            root.verifying_key(),
+            identity.recipient().to_string(),
+            vec![machine(&device, &identity.user_id())],
+            1,
+        );
         let entry = card.sign(root).unwrap();
         let joined = Server::of_invite(invite, means()).unwrap().join(invite, &entry).unwrap();
         let client = client_of(invite, &device, &joined);

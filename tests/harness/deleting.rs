@@ -15,6 +15,7 @@ pub const PRUNE_ALL: PruneOptions = PruneOptions { dry_run: false, orphan_age: D
 pub const COMPACT_ALL: CompactOptions = CompactOptions {
     dry_run: false,
     max_unused_percent: 10,
+    rewrite: false,
     max_bytes: None,
     orphan_age: Duration::ZERO,
     level: Level::FAST,

@@ -1,74 +1,105 @@
-//! More members and devices of a test's vault, as an owner adds them: with one statement, in the epoch in force.
-//!
-//! The keys that are sealed to them are the vault's own, so what they write is read like everything else.
+//! More people and devices in a test's vault, added as an owner adds them.
 
-use vault_core::crypto::sign::SigningKey;
-use vault_core::id::{DomainId, VaultId};
+use std::path::Path;
+
+use tempfile::TempDir;
+use vault_core::card::ListedDevice;
+use vault_core::error::Error;
+use vault_core::id::{SnapshotId, UserId};
 use vault_core::keys::device::DeviceKeys;
-use vault_core::keys::envelope::{DomainKeys, Envelope, MemberKeys, MemberPlace};
+use vault_core::keys::envelope::{MemberKeys, MemberPlace};
 use vault_core::keys::identity_file::UserIdentity;
-use vault_core::log::{self, Body, Device, DeviceKind, Role, User};
-use vault_core::store::{ObjectKey, Put};
-use vault_core::vault::Vault;
+use vault_core::keys::keyring::Keyring;
+use vault_core::log::{DeviceKind, Role};
+use vault_core::ops::backup::{BackupSummary, backup};
+use vault_core::ops::cards::machine;
+use vault_core::ops::enroll::{enroll, enroll_listed};
+use vault_core::ops::membership::{self, Added, History, Newcomer};
+use vault_core::ops::restore::{RestoreSummary, restore};
+use vault_core::store::ObjectKey;
+use vault_core::store::location::Access;
+use vault_core::vault::{Reader, Vault};
 
-use crate::TestVault;
+use crate::{TestVault, local_below};
 
 /// The most bytes of an envelope.
 const ENVELOPE_MAX_BYTES: u64 = 1 << 20;
 
 /// Registers an append-only device of the owner.
 pub fn add_append_only_device(owner: &TestVault) -> DeviceKeys {
-    let adding = Adding::new(owner);
     let device = DeviceKeys::generate(owner.around().random).unwrap();
-    let entry =
-        adding.entry(&device, (owner.identity.root(), DeviceKind::AppendOnly), device.device_id().into());
-    adding.append(|users| {
-        let user = users.iter_mut().find(|user| user.id == owner.identity.user_id()).unwrap();
-        user.devices.push(entry);
-        user.devices.sort_by_key(|device| device.id);
-    });
+    let listed = ListedDevice { kind: DeviceKind::AppendOnly, ..machine(&device, &owner.identity.user_id()) };
+    enroll_listed(&mut owner.open().unwrap(), &owner.identity, &listed, &owner.around()).unwrap();
     device
 }
 
 /// Registers an editor with one device, which is returned.
 pub fn add_editor(owner: &TestVault) -> DeviceKeys {
-    let adding = Adding::new(owner);
-    let random = owner.around().random;
-    let editor = UserIdentity::generate(random).unwrap();
-    let device = DeviceKeys::generate(random).unwrap();
-    let id = editor.user_id();
-    let entry = adding.entry(&device, (editor.root(), DeviceKind::Full), id.into());
-    let sealed = adding.keys.seal(adding.vault.id(), &id, &editor.recipient()).unwrap();
-    adding.put(*id.as_bytes(), &sealed);
-    let user = User {
-        id,
-        root_key: editor.root().verifying_key(),
-        recipient: editor.recipient().to_string(),
-        role: Role::Editor,
-        devices: vec![entry],
-        envelope_hash: sealed.pin,
-    };
-    adding.append(|users| {
-        users.push(user);
-        users.sort_by_key(|user| user.id);
-    });
-    device
+    Member::join(owner, Role::Editor, History::Full).device
 }
 
-/// An owner who is about to change the membership.
-struct Adding<'a> {
-    owner: &'a TestVault,
-    vault: Vault,
-    keys: MemberKeys,
+/// Another person in a vault, with one machine.
+pub struct Member<'v> {
+    owner: &'v TestVault,
+    /// Who they are.
+    pub identity: UserIdentity,
+    /// Their device, which is registered unless they are a reader.
+    pub device: DeviceKeys,
+    machine: TempDir,
 }
 
-impl<'a> Adding<'a> {
-    fn new(owner: &'a TestVault) -> Self {
-        let vault = owner.open().unwrap();
-        let (state, user) = (vault.state(), owner.identity.user_id());
+impl<'v> Member<'v> {
+    /// Somebody who is no member.
+    pub fn stranger(owner: &'v TestVault) -> Self {
+        let random = owner.around().random;
+        let identity = UserIdentity::generate(random).unwrap();
+        let device = DeviceKeys::generate(random).unwrap();
+        Self { owner, identity, device, machine: tempfile::tempdir().unwrap() }
+    }
+
+    /// Somebody whom the owner adds, and who then registers their machine if they may back up.
+    pub fn join(owner: &'v TestVault, role: Role, history: History) -> Self {
+        let member = Self::stranger(owner);
+        member.admit(role, history).unwrap().unwrap();
+        if role.may_commit() {
+            enroll(&mut member.open(), &member.identity, &member.device, &owner.around()).unwrap();
+        }
+        member
+    }
+
+    /// The owner adds them, or gives them another role or more history.
+    pub fn admit(&self, role: Role, history: History) -> Result<Option<Added>, Error> {
+        let newcomer = Newcomer {
+            root_key: self.identity.root().verifying_key(),
+            recipient: self.identity.recipient().to_string(),
+            role,
+            history,
+        };
+        let owner = self.owner;
+        membership::add(&mut owner.open().unwrap(), &owner.identity, &newcomer, &owner.around())
+    }
+
+    /// Who they are.
+    pub fn id(&self) -> UserId {
+        self.identity.user_id()
+    }
+
+    /// The vault as their machine sees it.
+    pub fn open(&self) -> Vault {
+        let store = self.owner.location().open(&Access::local()).unwrap();
+        Vault::open(store, local_below(self.machine.path())).unwrap()
+    }
+
+    /// What they can read.
+    pub fn reader(&self) -> Result<Reader, Error> {
+        self.open().unlock(&self.identity)
+    }
+
+    /// The keys that they were given, to be tried on whatever there is.
+    pub fn keyring(&self) -> Keyring {
+        let vault = self.open();
+        let (state, user) = (vault.state(), self.id());
         let record = state.epochs().last().unwrap();
-        let object = ObjectKey::Envelope { epoch: record.epoch, addressee: *user.as_bytes() };
-        let sealed = vault.store().get(&object, ENVELOPE_MAX_BYTES).unwrap();
         let place = MemberPlace {
             vault: *vault.id(),
             epoch: record.epoch,
@@ -77,49 +108,19 @@ impl<'a> Adding<'a> {
             epoch_recipient: &record.recipient,
             dedup_commitment: record.dedup_commitment,
         };
-        let keys = MemberKeys::open(&sealed, &place, owner.identity.age()).unwrap();
-        Self { owner, vault, keys }
+        let envelope = ObjectKey::envelope(record.epoch, *user.as_bytes());
+        let sealed = vault.store().get(&envelope, ENVELOPE_MAX_BYTES).unwrap();
+        Keyring::of_member(*vault.id(), MemberKeys::open(&sealed, &place, self.identity.age()).unwrap())
     }
 
-    /// Seals a domain's keys to a device, which its user's root key certifies.
-    fn entry(
-        &self,
-        device: &DeviceKeys,
-        (root, kind): (&SigningKey, DeviceKind),
-        domain: DomainId,
-    ) -> Device {
-        let vault: &VaultId = self.vault.id();
-        let id = device.device_id();
-        let writer = DomainKeys::from_member(&self.keys, vault, domain);
-        let sealed = writer.seal(vault, &id, &device.recipient()).unwrap();
-        self.put(*id.as_bytes(), &sealed);
-        let (signing_key, recipient) = (device.signing().verifying_key(), device.recipient().to_string());
-        Device {
-            id,
-            signing_key,
-            certificate: log::certify_device(root, vault, (&signing_key, kind), &recipient),
-            recipient,
-            kind,
-            envelope_hash: sealed.pin,
-        }
+    /// Backs up one directory.
+    pub fn backup(&self, path: &Path) -> Result<BackupSummary, Error> {
+        backup(&mut self.open(), &self.device, &TestVault::options(&[path]), &self.owner.around())
     }
 
-    fn put(&self, addressee: [u8; 16], sealed: &Envelope) {
-        let object = ObjectKey::Envelope { epoch: self.keys.current.epoch, addressee };
-        assert_eq!(self.vault.store().put_new(&object, &sealed.file).unwrap(), Put::Created);
-    }
-
-    /// Appends the membership in force with other users.
-    fn append(&self, change: impl FnOnce(&mut Vec<User>)) {
-        let state = self.vault.state();
-        let mut members = state.members().unwrap().clone();
-        members.final_heads.clear();
-        change(&mut members.users);
-        let now = self.owner.clock.now();
-        let payload = state.draft(self.owner.identity.user_id(), now, Body::Members(members));
-        let stored = log::sign(&payload, self.owner.identity.root()).unwrap();
-        state.verify(&stored).unwrap();
-        let statement = ObjectKey::Statement(state.next_seq());
-        assert_eq!(self.vault.store().put_new(&statement, &stored).unwrap(), Put::Created);
+    /// Restores a snapshot into a directory.
+    pub fn restore(&self, snapshot: SnapshotId, target: &Path) -> Result<RestoreSummary, Error> {
+        let options = TestVault::restore_options(snapshot, target);
+        restore(&self.open(), &self.reader()?, &options, &self.owner.around())
     }
 }

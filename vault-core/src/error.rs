@@ -115,6 +115,18 @@ pub enum Error {
         /// The vault concerned.
         vault: VaultId,
     },
+    /// The snapshot is from an epoch whose keys the user was not given.
+    #[error("snapshot {} is from before this identity became a member", .snapshot.short())]
+    BeforeMembership {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+    /// Something that only who can read everything can do: tell what nothing needs.
+    #[error("this identity has the keys of a part of the history only, from epoch {first} on")]
+    PartOfHistory {
+        /// The first epoch that it can read.
+        first: Epoch,
+    },
     /// A group of snapshots would be left without a complete one.
     #[error("snapshot {} is the last complete one of {group}", .snapshot.short())]
     LastSnapshot {

@@ -230,6 +230,17 @@ impl From<StatementHash> for SnapshotId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u32);
 
+impl Epoch {
+    /// The one that a vault begins with.
+    pub const FIRST: Epoch = Epoch(1);
+
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Epoch {
+        Epoch(self.0.saturating_add(1))
+    }
+}
+
 /// Numbers the statements of a log, from 0 (the genesis).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);

@@ -33,6 +33,9 @@ pub enum ObjectKey {
         epoch: Epoch,
         /// The id of the user or device that can open it.
         addressee: [u8; 16],
+        /// The beginning of its SHA-256, where another file has the plain name: nobody who makes envelopes at the same time, or made
+        /// some and was interrupted, stands in another's way.
+        besides: Option<[u8; 8]>,
     },
     /// The sealed identity of a user.
     Identity(UserId),
@@ -83,6 +86,11 @@ impl ObjectKind {
 }
 
 impl ObjectKey {
+    /// The plain name of an envelope.
+    pub const fn envelope(epoch: Epoch, addressee: [u8; 16]) -> Self {
+        Self::Envelope { epoch, addressee, besides: None }
+    }
+
     /// The kind of object it names.
     pub const fn kind(&self) -> ObjectKind {
         match self {
@@ -129,9 +137,22 @@ fn parse_envelope(rest: &str) -> Option<ObjectKey> {
     if epoch.to_string() != number {
         return None;
     }
+    let name = name.strip_suffix(AGE_SUFFIX)?;
+    let (addressee, besides) = name.split_once('-').map_or((name, None), |(id, hash)| (id, Some(hash)));
     // Any id of 16 bytes has this text form; whether it is a user or a device is not the store's to know.
-    let addressee = *UserId::parse(name.strip_suffix(AGE_SUFFIX)?).ok()?.as_bytes();
-    Some(ObjectKey::Envelope { epoch, addressee })
+    let addressee = *UserId::parse(addressee).ok()?.as_bytes();
+    let besides = match besides {
+        Some(text) => Some(parse_hex(text)?),
+        None => None,
+    };
+    Some(ObjectKey::Envelope { epoch, addressee, besides })
+}
+
+/// Parses lower-case hexadecimal of exactly that length.
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    (!text.bytes().any(|byte| byte.is_ascii_uppercase())).then_some(bytes)
 }
 
 /// Parses decimal digits alone: `u64::from_str` would also take a sign.
@@ -152,8 +173,12 @@ impl fmt::Display for ObjectKey {
             }
             Self::Index(id) => write!(f, "{directory}/{id}"),
             Self::Statement(seq) => write!(f, "{directory}/{:010}", seq.0),
-            Self::Envelope { epoch, addressee } => {
-                write!(f, "{directory}/{epoch}/{}{AGE_SUFFIX}", hex::encode(addressee))
+            Self::Envelope { epoch, addressee, besides } => {
+                write!(f, "{directory}/{epoch}/{}", hex::encode(addressee))?;
+                if let Some(hash) = besides {
+                    write!(f, "-{}", hex::encode(hash))?;
+                }
+                f.write_str(AGE_SUFFIX)
             }
             Self::Identity(user) => write!(f, "{directory}/{user}{AGE_SUFFIX}"),
         }
@@ -171,8 +196,9 @@ mod tests {
             any::<[u8; 32]>().prop_map(|id| ObjectKey::Pack(PackId::new(id))),
             any::<[u8; 32]>().prop_map(|id| ObjectKey::Index(IndexId::new(id))),
             any::<u64>().prop_map(|seq| ObjectKey::Statement(Seq(seq))),
-            (any::<u32>(), any::<[u8; 16]>())
-                .prop_map(|(epoch, addressee)| ObjectKey::Envelope { epoch: Epoch(epoch), addressee }),
+            (any::<u32>(), any::<[u8; 16]>(), any::<Option<[u8; 8]>>()).prop_map(
+                |(epoch, addressee, besides)| ObjectKey::Envelope { epoch: Epoch(epoch), addressee, besides }
+            ),
             any::<[u8; 16]>().prop_map(|id| ObjectKey::Identity(UserId::new(id))),
         ]
     }
@@ -188,7 +214,7 @@ mod tests {
 
         #[test]
         fn whatever_parses_is_written_the_same_again(
-            path in "(packs|index|log|epochs|identities)/[0-9a-f]{0,2}/?[0-9a-fA-F+]{0,66}(\\.age)?",
+            path in "(packs|index|log|epochs|identities)/[0-9a-f]{0,2}/?[0-9a-fA-F+]{0,66}(-[0-9a-fA-F]{15,17})?(\\.age)?",
         ) {
             if let Some(key) = ObjectKey::parse(&path) {
                 prop_assert_eq!(key.path(), path);
@@ -204,8 +230,10 @@ mod tests {
         assert_eq!(ObjectKey::Index(IndexId::new([0xab; 32])).path(), format!("index/{hex}{hex}"));
         assert_eq!(ObjectKey::Statement(Seq(42)).path(), "log/0000000042");
         assert_eq!(ObjectKey::Identity(UserId::new([0xab; 16])).path(), format!("identities/{hex}.age"));
-        let envelope = ObjectKey::Envelope { epoch: Epoch(7), addressee: [0xab; 16] };
-        assert_eq!(envelope.path(), format!("epochs/7/{hex}.age"));
+        assert_eq!(ObjectKey::envelope(Epoch(7), [0xab; 16]).path(), format!("epochs/7/{hex}.age"));
+        let besides =
+            ObjectKey::Envelope { epoch: Epoch(7), addressee: [0xab; 16], besides: Some([0xcd; 8]) };
+        assert_eq!(besides.path(), format!("epochs/7/{hex}-cdcdcdcdcdcdcdcd.age"));
     }
 
     #[test]
@@ -231,6 +259,9 @@ mod tests {
             format!("epochs//{hex}.age"),
             format!("epochs/4294967296/{hex}.age"),
             format!("epochs/7/{hex}"),
+            format!("epochs/7/{hex}-.age"),
+            format!("epochs/7/{hex}-CDCDCDCDCDCDCDCD.age"),
+            format!("epochs/7/{hex}-cdcdcdcdcdcdcdcdcd.age"),
             format!("identities/{hex}.AGE"),
             format!("packs/ab/é{}", &hex[..31]),
         ];

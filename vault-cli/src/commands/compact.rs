@@ -53,6 +53,7 @@ impl Compact {
         let options = CompactOptions {
             dry_run: self.dry_run,
             max_unused_percent: self.max_unused,
+            rewrite: false,
             max_bytes: self.max_bytes,
             orphan_age: self.orphan_age.unwrap_or(ops::prune::ORPHAN_AGE),
             level: self.compression.unwrap_or(Level::DEFAULT),

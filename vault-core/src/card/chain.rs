@@ -205,8 +205,7 @@ mod tests {
         let twice = Card::first(key(1).verifying_key(), "age1u".into(), vec![device(3), device(3)], 0);
         assert_eq!(twice.sign(&key(1)), Err(CardError::DeviceOrder { device: device(3).id() }));
 
-        let long =
-            |number| ListedDevice::new(&key(number), &user(), "x".repeat(2000), DeviceKind::Full);
+        let long = |number| ListedDevice::new(&key(number), &user(), "x".repeat(2000), DeviceKind::Full);
         let full = Card::first(key(1).verifying_key(), "x".repeat(2000), (1..=64).map(long).collect(), 0);
         assert!(Chain::begin(&user(), &full.sign(&key(1)).unwrap()).is_ok());
         let more = Card::first(key(1).verifying_key(), "age1u".into(), (1..=65).map(device).collect(), 0);

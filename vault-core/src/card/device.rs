@@ -50,12 +50,7 @@ impl Consent {
     }
 
     /// Whether the device that has this key and recipient agrees to be one of `user`.
-    pub fn verify(
-        &self,
-        key: &VerifyingKey,
-        user: &UserId,
-        recipient: &str,
-    ) -> Result<(), BadSignature> {
+    pub fn verify(&self, key: &VerifyingKey, user: &UserId, recipient: &str) -> Result<(), BadSignature> {
         key.verify(SIGN_CONSENT, &message(user, recipient), &self.0)
     }
 }
@@ -65,11 +60,7 @@ fn message(user: &UserId, recipient: &str) -> Vec<u8> {
 }
 
 /// Step 5: whether each device agrees that did not stand on the verified card `before` with the same word.
-pub(super) fn check_consents(
-    user: &UserId,
-    before: Option<&Card>,
-    card: &Card,
-) -> Result<(), CardError> {
+pub(super) fn check_consents(user: &UserId, before: Option<&Card>, card: &Card) -> Result<(), CardError> {
     let known = before.map_or(&[][..], |before| &before.devices);
     for device in &card.devices {
         let ListedDevice { signing_key, recipient, consent, .. } = device;

@@ -60,11 +60,15 @@ impl Error {
                 store_kind(error.kind())
             }
             Self::Net(error) => net_kind(error.kind()),
+            Self::Statement(error) => match error {
+                LogError::NotAllowed { .. } => ErrorKind::Permission,
+                LogError::InvalidMembership { .. } => ErrorKind::Conflict,
+                _ => ErrorKind::Failed,
+            },
             // Written by a newer program: nothing is wrong with it.
             Self::History(FollowError::Invalid(
                 LogError::NewerVersion { .. } | LogError::UnsupportedType { .. },
             ))
-            | Self::Statement(_)
             | Self::Seal(_)
             | Self::Recipient(_)
             | Self::Encode(_)
@@ -78,6 +82,8 @@ impl Error {
             | Self::Keyring(_)
             | Self::DeviceUnknown { .. }
             | Self::NoRight(_)
+            | Self::BeforeMembership { .. }
+            | Self::PartOfHistory { .. }
             | Self::NotAMember { .. } => ErrorKind::Permission,
             Self::History(_)
             | Self::Card(_)

@@ -103,17 +103,23 @@ impl MemberKeys {
         self.earlier.iter().chain(std::iter::once(&self.current))
     }
 
-    /// Seals the keys to a member.
-    pub fn seal(&self, vault: &VaultId, user: &UserId, to: &AnyRecipient) -> Result<Envelope, SealError> {
-        let mut packet = begin(MEMBER, vault, self.current.epoch, (7, self.earlier.len()));
+    /// Seals the keys to a member, who gets those of earlier epochs from `first` on.
+    pub fn seal(
+        &self,
+        vault: &VaultId,
+        (user, first): (&UserId, Epoch),
+        to: &AnyRecipient,
+    ) -> Result<Envelope, SealError> {
+        let earlier: Vec<_> = self.earlier.iter().filter(|one| one.epoch >= first).collect();
+        let mut packet = begin(MEMBER, vault, self.current.epoch, (7, earlier.len()));
         packet.uint(3).bytes(user.as_bytes());
         packet.uint(4).bytes(self.current.identity.seed().expose());
         packet.uint(5).bytes(self.current.index_root.expose());
         packet.uint(6).bytes(self.dedup_root.expose());
-        if !self.earlier.is_empty() {
-            packet.uint(8).array(self.earlier.len());
+        if !earlier.is_empty() {
+            packet.uint(8).array(earlier.len());
         }
-        for one in &self.earlier {
+        for one in earlier {
             packet.array(3).uint(one.epoch.0.into());
             packet.bytes(one.identity.seed().expose()).bytes(one.index_root.expose());
         }
@@ -189,17 +195,21 @@ impl DomainKeys {
             .map(|one| &one.key)
     }
 
-    /// Whether these are the same keys. Not in constant time: both sides are the caller's own.
-    pub fn are_the_same(&self, other: &Self) -> bool {
-        let same = |one: &IndexKey, other: &IndexKey| {
-            one.epoch == other.epoch && one.key.expose() == other.key.expose()
-        };
-        self.domain == other.domain
-            && self.k_id.expose() == other.k_id.expose()
-            && self.k_cut.expose() == other.k_cut.expose()
-            && same(&self.current, &other.current)
-            && self.earlier.len() == other.earlier.len()
-            && self.earlier.iter().zip(&other.earlier).all(|(one, other)| same(one, other))
+    /// The same without those of epochs before `first`.
+    #[must_use]
+    pub fn since(mut self, first: Epoch) -> Self {
+        self.earlier.retain(|one| one.epoch >= first);
+        self
+    }
+
+    /// The same as they were in `epoch`; `None` if these keys do not reach there.
+    pub fn as_of(mut self, epoch: Epoch) -> Option<Self> {
+        if epoch != self.current.epoch {
+            let at = self.earlier.iter().position(|one| one.epoch == epoch)?;
+            self.earlier.truncate(at + 1);
+            self.current = self.earlier.pop()?;
+        }
+        Some(self)
     }
 
     /// Seals the keys to a device.
@@ -344,7 +354,7 @@ mod tests {
     fn a_member_receives_all_epochs() {
         for earlier in [&[][..], &[1, 3]] {
             let keys = member_keys(earlier);
-            let envelope = keys.seal(&VAULT, &USER, &recipient(1)).unwrap();
+            let envelope = keys.seal(&VAULT, (&USER, Epoch::FIRST), &recipient(1)).unwrap();
             let text = keys.current.identity.to_recipient().to_string();
 
             let opened =
@@ -406,7 +416,7 @@ mod tests {
     #[test]
     fn member_keys_that_do_not_fit_the_statement_are_refused() {
         let keys = member_keys(&[]);
-        let envelope = keys.seal(&VAULT, &USER, &recipient(1)).unwrap();
+        let envelope = keys.seal(&VAULT, (&USER, Epoch::FIRST), &recipient(1)).unwrap();
         let text = keys.current.identity.to_recipient().to_string();
         let good = member_place(&keys, &text, envelope.pin);
         let open = |place: MemberPlace<'_>| mismatch(MemberKeys::open(&envelope.file, &place, &identity(1)));

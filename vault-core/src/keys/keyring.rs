@@ -83,6 +83,14 @@ impl Keyring {
         }
     }
 
+    /// The first epoch of which it has keys.
+    pub fn first_epoch(&self) -> Epoch {
+        match &self.access {
+            Access::Member(keys) => keys.epochs().next().map_or(keys.current.epoch, |one| one.epoch),
+            Access::Writer(keys) => keys.earlier.first().unwrap_or(&keys.current).epoch,
+        }
+    }
+
     /// The keys of one domain. A member has those of every domain, a device only its own.
     pub fn domain_keys(&self, domain: DomainId) -> Result<Arc<DomainKeys>, KeyringError> {
         match &self.access {

@@ -215,6 +215,12 @@ pub enum MembershipFault {
         /// The device at fault.
         device: DeviceId,
     },
+    /// A user's first epoch is later than the one in force, or later than it was, or an owner has not all epochs.
+    #[error("the first epoch of {user:?} is not one that they can have")]
+    History {
+        /// The user at fault.
+        user: UserId,
+    },
     /// Nobody could change the membership any more.
     #[error("there is no owner")]
     NoOwner,

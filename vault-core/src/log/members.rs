@@ -38,6 +38,8 @@ pub struct User {
     pub devices: Vec<Device>,
     /// SHA-256 of the member envelope of the epoch in force.
     pub envelope_hash: [u8; 32],
+    /// The first epoch whose keys are in that envelope: what was sealed before it, the user was never given.
+    pub reads_from: Epoch,
 }
 
 /// One installation of a user.
@@ -129,6 +131,11 @@ impl Members {
         self.devices().find(|(_, device)| device.id == *id)
     }
 
+    /// The first epoch whose keys everyone has. What is sealed in an earlier one, somebody cannot read.
+    pub fn readable_from(&self) -> Epoch {
+        self.users.iter().map(|user| user.reads_from).max().unwrap_or(Epoch::FIRST)
+    }
+
     /// All devices, each with its user.
     pub fn devices(&self) -> impl Iterator<Item = (&User, &Device)> {
         self.users.iter().flat_map(|user| user.devices.iter().map(move |device| (user, device)))
@@ -157,7 +164,8 @@ impl Members {
 
 impl User {
     fn encode(&self, out: &mut Encoder) {
-        out.map(6).uint(0).bytes(self.id.as_bytes());
+        let is_first = self.reads_from == Epoch::FIRST;
+        out.map(6 + usize::from(!is_first)).uint(0).bytes(self.id.as_bytes());
         out.uint(1).bytes(&self.root_key.0);
         out.uint(2).text(&self.recipient);
         out.uint(3).uint(match self.role {
@@ -170,6 +178,9 @@ impl User {
             device.encode(out);
         }
         out.uint(5).bytes(&self.envelope_hash);
+        if !is_first {
+            out.uint(6).uint(self.reads_from.0.into());
+        }
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, CborError> {
@@ -185,8 +196,8 @@ impl User {
         };
         let devices = field(&mut map, input, 4, |d| list(d, Device::decode))?;
         let envelope_hash = field(&mut map, input, 5, |d| d.bytes_array("envelope hash"))?;
-        end(&mut map, input)?;
-        Ok(Self { id, root_key, recipient, role, devices, envelope_hash })
+        let reads_from = reads_from(&mut map, input)?;
+        Ok(Self { id, root_key, recipient, role, devices, envelope_hash, reads_from })
     }
 }
 
@@ -229,6 +240,21 @@ fn field<'a, T>(
         Some(found) if found < key => Err(CborError::UnknownKey { key: found }),
         _ => Err(CborError::MissingKey { key }),
     }
+}
+
+/// Reads the last field of a user, which says nothing where it would be the first epoch.
+fn reads_from(map: &mut MapReader, input: &mut Decoder<'_>) -> Result<Epoch, CborError> {
+    let mut first = Epoch::FIRST;
+    while let Some(key) = map.key(input)? {
+        match key {
+            6 => first = Epoch(input.uint_as("first epoch")?),
+            _ => input.unknown_key(key)?,
+        }
+        if key == 6 && first <= Epoch::FIRST {
+            return Err(CborError::Range { field: "first epoch" });
+        }
+    }
+    Ok(first)
 }
 
 /// Passes over what follows the last known key of a map.
@@ -318,8 +344,21 @@ mod tests {
 
         assert_eq!(decode(&bytes), Ok(Person::new(1).user(Role::Reader, &[])));
         assert_eq!(decode(&without_id), Err(CborError::MissingKey { key: 0 }));
-        assert_eq!(decode(&with_more(&[6])), Err(CborError::UnknownKey { key: 6 }));
+        assert_eq!(decode(&with_more(&[7])), Err(CborError::UnknownKey { key: 7 }));
         assert!(decode(&with_more(&[0x18, 128])).is_ok());
+    }
+
+    #[test]
+    fn the_first_epoch_of_a_user_is_said_only_where_it_is_a_later_one() {
+        let later = User { reads_from: Epoch(2), ..Person::new(1).user(Role::Reader, &[]) };
+        let mut out = Encoder::new();
+        later.encode(&mut out);
+        let mut bytes = out.finish();
+
+        assert_eq!(Decoder::decode_all(&bytes, User::decode), Ok(later));
+        *bytes.last_mut().unwrap() = 1;
+        let first = Decoder::decode_all(&bytes, User::decode);
+        assert_eq!(first, Err(CborError::Range { field: "first epoch" }));
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub(super) fn check_form(members: &Members, pq: PqPolicy) -> Result<(), Membersh
         if user.id != hash::user_id(&user.root_key.0) {
             return Err(MembershipFault::UserId { user: user.id });
         }
+        // An owner deletes for everyone, and has to see what everyone needs.
+        let first = if user.role == Role::Owner { Epoch::FIRST } else { members.epoch };
+        if !(Epoch::FIRST..=first).contains(&user.reads_from) {
+            return Err(MembershipFault::History { user: user.id });
+        }
         if let Some(device) = first_out_of_order(&user.devices, |device| device.id) {
             return Err(MembershipFault::DeviceOrder { device });
         }
@@ -80,13 +85,14 @@ pub(super) fn may_change(author: &User, before: &Members, after: &Members) -> bo
     author.role == Role::Owner || without_own_devices(before) == without_own_devices(after)
 }
 
-/// By how much a statement may raise the epoch: by more than one where the envelopes of attempts that came to nothing stand in the way.
-pub const EPOCH_STEP_MAX: u32 = 64;
-
-/// Whether the epoch is raised when it must be, not by too much, and only with its keys; and the final heads are those of the removed.
+/// Whether the epoch is raised when it must be, by one, and only with its keys; and the final heads are those of the removed.
 pub(super) fn check_change(before: &Members, after: &Members, seq: Seq) -> Result<(), MembershipFault> {
     if after.dedup_commitment != before.dedup_commitment {
         return Err(MembershipFault::DedupRootChanged);
+    }
+    let loses = |user: &&User| before.user(&user.id).is_some_and(|was| was.reads_from < user.reads_from);
+    if let Some(user) = after.users.iter().find(loses) {
+        return Err(MembershipFault::History { user: user.id });
     }
     let removed = removed_devices(before, after);
     let user_removed = before.users.iter().any(|user| after.user(&user.id).is_none());
@@ -97,7 +103,7 @@ pub(super) fn check_change(before: &Members, after: &Members, seq: Seq) -> Resul
         if after.epoch_recipient != before.epoch_recipient {
             return Err(MembershipFault::KeysChangedInSameEpoch);
         }
-    } else if !after.epoch.0.checked_sub(before.epoch.0).is_some_and(|step| step <= EPOCH_STEP_MAX) {
+    } else if Some(after.epoch.0) != before.epoch.0.checked_add(1) {
         return Err(MembershipFault::EpochJump { found: after.epoch });
     }
     let named = after.final_heads.iter().map(|head| head.device);
@@ -246,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_a_user_or_device_raises_the_epoch() {
+    fn removing_a_user_or_device_raises_the_epoch_by_one() {
         let example = Example::new();
         let before = example.members(1);
         let removed = without_bob(&example);
@@ -269,15 +275,33 @@ mod tests {
         let example = Example::new();
         let before = example.members(5);
 
-        for found in [0, 1, 4, 6 + EPOCH_STEP_MAX, u32::MAX] {
+        for found in [0, 1, 4, 7, u32::MAX] {
             let jump = check_change(&before, &example.members(found), Seq(5));
             assert_eq!(jump, Err(MembershipFault::EpochJump { found: Epoch(found) }));
         }
-        for found in [6, 7, 5 + EPOCH_STEP_MAX] {
-            assert_eq!(check_change(&before, &example.members(found), Seq(5)), Ok(()));
-        }
         let last = check_change(&example.members(u32::MAX), &example.members(0), Seq(5));
         assert_eq!(last, Err(MembershipFault::EpochJump { found: Epoch(0) }));
+    }
+
+    #[test]
+    fn a_user_reads_from_an_epoch_that_there_is_and_never_loses_history_and_an_owner_has_all() {
+        let example = Example::new();
+        let from = |person: &Person, epoch| {
+            let mut members = example.members(3);
+            user_of(&mut members, person).reads_from = Epoch(epoch);
+            members
+        };
+
+        assert_eq!(form(&from(&example.bob, 3)), Ok(()));
+        assert_eq!(from(&example.bob, 3).readable_from(), Epoch(3));
+        let refused = |person: &Person| Err(MembershipFault::History { user: person.id() });
+        assert_eq!(form(&from(&example.bob, 4)), refused(&example.bob));
+        assert_eq!(form(&from(&example.bob, 0)), refused(&example.bob));
+        assert_eq!(form(&from(&example.alice, 2)), refused(&example.alice));
+        let change =
+            |before, after| check_change(&from(&example.bob, before), &from(&example.bob, after), Seq(9));
+        assert_eq!(change(3, 2), Ok(()));
+        assert_eq!(change(2, 3), refused(&example.bob));
     }
 
     #[test]

@@ -54,7 +54,6 @@ pub use follow::{FollowError, extend, follow};
 pub use forget::Forget;
 pub use genesis::{ChunkerParams, Genesis, PqPolicy};
 pub use head::{Head, ParseHeadError};
-pub use membership::EPOCH_STEP_MAX;
 pub use members::{Device, DeviceKind, FinalHead, Members, Role, User, is_post_quantum};
 pub use payload::{Author, Payload};
 pub use state::{Annotation, Attestation, EpochRecord, Snapshot, State};

@@ -52,6 +52,7 @@ impl Person {
             role,
             devices,
             envelope_hash: *blake3::hash(self.id().as_bytes()).as_bytes(),
+            reads_from: Epoch::FIRST,
         }
     }
 }

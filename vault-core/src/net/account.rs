@@ -13,13 +13,13 @@ use crate::wire::encoding::{Binary, ByteText};
 use crate::wire::entries::Entries;
 use crate::wire::invite::InviteUrl;
 use crate::wire::problem::Problem;
-use crate::wire::{PROTOCOL, limits};
 use crate::wire::v1::audit::{AuditEntry, AuditHead, AuditPage};
 use crate::wire::v1::devices::{NewDevice, RequestMade, RequestedDevice};
 use crate::wire::v1::join::{JoinAnswer, JoinRequest};
 use crate::wire::v1::me::Me;
 use crate::wire::v1::paths;
 use crate::wire::v1::server::ServerInfo;
+use crate::wire::{PROTOCOL, limits};
 
 /// What joining brings, both proven by the invite's secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use std::error::Error as StdError;
 
 use super::url::ServerUrl;
 use crate::crypto::random::RandomUnavailable;
-use crate::wire::authority::Pin;
 use crate::wire::PROTOCOL;
+use crate::wire::authority::Pin;
 use crate::wire::problem::{Code, Problem};
 
 /// A server could not be asked, or did not do what it was asked.

@@ -28,14 +28,12 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::crypto::hash::object_hash;
 use crate::error::{Error, Fault};
 use crate::id::{DomainId, IndexId, PackId, SnapshotId, UserId};
 use crate::keys::age_file;
-use crate::keys::envelope::EnvelopeError;
 use crate::progress::{Amount, Notice, Phase, Severity};
 use crate::store::{ObjectKey, ObjectKind, StoreError};
-use crate::vault::{AGE_FILE_MAX_BYTES, Reader, Vault, orphans};
+use crate::vault::{AGE_FILE_MAX_BYTES, Reader, Vault, envelopes, orphans};
 
 use super::Surroundings;
 use packs::NamedPack;
@@ -199,16 +197,12 @@ impl Check<'_> {
 
     fn envelopes(&mut self) -> Ended {
         for record in self.vault.state().epochs() {
-            for (addressee, &pin) in &record.pins {
+            for (addressee, pin) in &record.pins {
                 if self.around.stop.requested() {
                     return Ok(ControlFlow::Break(()));
                 }
-                let key = ObjectKey::Envelope { epoch: record.epoch, addressee: addressee.0 };
-                self.small_object(&key, |file| {
-                    let found = object_hash(file);
-                    let source = EnvelopeError::Pin { expected: pin, found };
-                    if found == pin { Ok(()) } else { Err(Error::Envelope { object: key, source }) }
-                })?;
+                let read = envelopes::get(self.vault.store(), record.epoch, addressee.0, pin);
+                self.small_object(ObjectKey::envelope(record.epoch, addressee.0), read, |_| Ok(()))?;
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -225,7 +219,8 @@ impl Check<'_> {
         for &user in &users {
             let key = ObjectKey::Identity(user);
             let known = self.knows_user(user);
-            self.small_object(&key, |file| {
+            let read = self.vault.get_named(&key, AGE_FILE_MAX_BYTES);
+            self.small_object(key, read, |file| {
                 let wrong = |what| Error::Damaged { object: key, fault: Fault::Malformed { what } };
                 age_file::check_form(file).map_err(|_| wrong("it is not an age file"))?;
                 if known {
@@ -357,13 +352,13 @@ impl Check<'_> {
     /// Reads an object that fits into memory many times and lets `verify` look at it.
     fn small_object(
         &mut self,
-        key: &ObjectKey,
+        key: ObjectKey,
+        read: Result<Vec<u8>, Error>,
         verify: impl FnOnce(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let read = self.vault.get_named(key, AGE_FILE_MAX_BYTES);
         self.looked_at(Amount { items: 1, bytes: read.as_ref().map_or(0, |file| file.len() as u64) });
         if let Err(error) = read.and_then(|file| verify(&file)) {
-            self.report.found(Some(*key), error)?;
+            self.report.found(Some(key), error)?;
         }
         Ok(())
     }

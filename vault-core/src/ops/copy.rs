@@ -161,7 +161,7 @@ impl There {
     /// Takes in the snapshots that were not there when it looked last.
     fn look(&mut self, vault: &Vault, reader: &Reader) -> Result<(), Error> {
         for snapshot in vault.state().snapshots() {
-            if self.seen.insert(snapshot.id) {
+            if reader.reads(snapshot) && self.seen.insert(snapshot.id) {
                 let contents = Contents::of(&reader.body(snapshot)?)?;
                 self.by_contents.entry(contents).or_default().push(snapshot.id);
             }

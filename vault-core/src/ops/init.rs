@@ -13,11 +13,10 @@ use crate::keys::identity_file::UserIdentity;
 use crate::log::{self, Body, ChunkerParams, Device, Genesis, Members, Payload, PqPolicy, Role, State, User};
 use crate::store::location::{Access, Location};
 use crate::store::{ObjectKey, Put, Store};
+use crate::vault::envelopes;
 
 use super::Surroundings;
 use super::cards::machine;
-
-const FIRST_EPOCH: Epoch = Epoch(1);
 
 /// What a new vault is to be.
 pub struct InitOptions<'a> {
@@ -67,17 +66,17 @@ pub fn init(options: &InitOptions<'_>, around: &Surroundings<'_>) -> Result<Init
     let state = State::begin(&vault, &stored_genesis)?;
 
     let keys = MemberKeys {
-        current: MemberEpoch::generate(FIRST_EPOCH, around.random)?,
+        current: MemberEpoch::generate(Epoch::FIRST, around.random)?,
         dedup_root: Secret::generate(around.random)?,
         earlier: Vec::new(),
     };
     let user = options.identity.user_id();
     let device = options.device.device_id();
-    let member = keys.seal(&vault, &user, &options.identity.recipient())?;
+    let member = keys.seal(&vault, (&user, Epoch::FIRST), &options.identity.recipient())?;
     let writer = DomainKeys::from_member(&keys, &vault, user.into());
     let writer = writer.seal(&vault, &device, &options.device.recipient())?;
     let members = Members {
-        epoch: FIRST_EPOCH,
+        epoch: Epoch::FIRST,
         epoch_recipient: keys.current.identity.to_recipient().to_string(),
         users: vec![User {
             id: user,
@@ -86,6 +85,7 @@ pub fn init(options: &InitOptions<'_>, around: &Surroundings<'_>) -> Result<Init
             role: Role::Owner,
             devices: vec![certified(&vault, &machine(options.device, &user), root, writer.pin)],
             envelope_hash: member.pin,
+            reads_from: Epoch::FIRST,
         }],
         dedup_commitment: dedup_root_commitment(&vault, &keys.dedup_root),
         final_heads: Vec::new(),
@@ -95,12 +95,11 @@ pub fn init(options: &InitOptions<'_>, around: &Surroundings<'_>) -> Result<Init
     state.verify(&stored_members)?;
 
     let new = options.location.create(vault, options.access)?;
-    let envelope = |addressee| ObjectKey::Envelope { epoch: FIRST_EPOCH, addressee };
     if let Some(sealed) = options.sealed_identity {
         put(new.store(), &ObjectKey::Identity(user), sealed)?;
     }
-    put(new.store(), &envelope(*user.as_bytes()), &member.file)?;
-    put(new.store(), &envelope(*device.as_bytes()), &writer.file)?;
+    envelopes::put(new.store(), Epoch::FIRST, *user.as_bytes(), &member)?;
+    envelopes::put(new.store(), Epoch::FIRST, *device.as_bytes(), &writer)?;
     put(new.store(), &ObjectKey::Statement(Seq::GENESIS), &stored_genesis)?;
     put(new.store(), &ObjectKey::Statement(Seq::GENESIS.next()), &stored_members)?;
     new.publish()?;

@@ -15,12 +15,12 @@ mod contribution;
 pub mod copy;
 pub mod diff;
 pub mod enroll;
-pub mod expel;
 pub mod find;
 pub mod forget;
 pub mod groups;
 pub mod init;
 pub mod list;
+pub mod membership;
 #[cfg(test)]
 mod on_a_server;
 pub mod prune;

@@ -44,9 +44,10 @@ pub struct SnapshotInfo {
     pub stored_bytes: u64,
 }
 
-/// All snapshots, oldest first.
+/// All snapshots of which the reader has the keys, oldest first.
 pub fn snapshots(vault: &Vault, reader: &Reader) -> Result<Vec<SnapshotInfo>, Error> {
-    vault.state().snapshots().iter().map(|snapshot| info(reader, snapshot)).collect()
+    let readable = vault.state().snapshots().iter().filter(|snapshot| reader.reads(snapshot));
+    readable.map(|snapshot| info(reader, snapshot)).collect()
 }
 
 /// What a list shows of one snapshot.

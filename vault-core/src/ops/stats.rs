@@ -118,7 +118,7 @@ pub fn stats(
         });
     }
     let (data, trees) = owners.needed();
-    for record in all.iter().filter(|record| !is_chosen(&record.id)) {
+    for record in all.iter().filter(|record| !is_chosen(&record.id) && reader.reads(record)) {
         owners.add(record, &reader.body(record)?)?;
     }
     for (snapshot, only) in snapshots.iter_mut().zip(owners.only()) {

@@ -39,7 +39,7 @@ fn one_of_each() -> [ObjectKey; 5] {
         pack(0xa1),
         ObjectKey::Index(IndexId::new([0xa2; 32])),
         ObjectKey::Statement(Seq::GENESIS),
-        ObjectKey::Envelope { epoch: Epoch(1), addressee: [0xa4; 16] },
+        ObjectKey::envelope(Epoch(1), [0xa4; 16]),
         ObjectKey::Identity(UserId::new([0xa5; 16])),
     ]
 }
@@ -183,7 +183,7 @@ fn listing_shows_each_kind_in_order(store: &dyn Store) {
     let mut keys: Vec<ObjectKey> = one_of_each().to_vec();
     keys.extend([0xff, 0x00, 0x7f].map(pack));
     keys.extend([10, 2, 9_999_999_999].map(|seq| ObjectKey::Statement(Seq(seq))));
-    keys.extend([10, 9, 100].map(|n| ObjectKey::Envelope { epoch: Epoch(n), addressee: [n as u8; 16] }));
+    keys.extend([10, 9, 100].map(|n| ObjectKey::envelope(Epoch(n), [n as u8; 16])));
     for key in &keys {
         create(store, key, key.path().as_bytes());
     }

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_interrupted_attempt_is_cleared_away() {
-        let envelope = ObjectKey::Envelope { epoch: Epoch(1), addressee: [5; 16] };
+        let envelope = ObjectKey::envelope(Epoch(1), [5; 16]);
         let identity = ObjectKey::Identity(UserId::new([6; 16]));
         let root = interrupted(&[GENESIS, envelope, identity]);
         for path in [".tmp-VAULT", "log/.tmp-1", "packs/.tmp-2"] {

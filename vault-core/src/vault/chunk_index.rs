@@ -156,6 +156,12 @@ impl ChunkIndex {
         }
     }
 
+    /// Lets the packs of epochs before `first` count as absent from now on.
+    pub(crate) fn hide_before(&mut self, first: Epoch) {
+        let old = self.packs().filter(|pack| pack.epoch < first).map(|pack| pack.id).collect();
+        self.hide(&old);
+    }
+
     /// Whether the vault has a chunk.
     pub fn contains(&self, id: &ChunkId) -> Result<bool, Error> {
         Ok(self.search(id)?.is_some())

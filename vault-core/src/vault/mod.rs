@@ -5,6 +5,7 @@
 
 pub mod chunk_index;
 pub mod contents;
+pub(crate) mod envelopes;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
 pub(crate) mod marks;
@@ -147,8 +148,8 @@ impl Vault {
         let not_a_member = Error::NotAMember { vault: self.id };
         let Some(record) = self.state.epochs().last() else { return Err(not_a_member) };
         let Some(pin) = self.state.pin(record.epoch, user) else { return Err(not_a_member) };
-        let key = ObjectKey::Envelope { epoch: record.epoch, addressee: *user.as_bytes() };
-        let sealed = self.get_named(&key, AGE_FILE_MAX_BYTES)?;
+        let addressee = *user.as_bytes();
+        let sealed = envelopes::get(&*self.store, record.epoch, addressee, pin)?;
         let place = MemberPlace {
             vault: self.id,
             epoch: record.epoch,
@@ -157,8 +158,10 @@ impl Vault {
             epoch_recipient: &record.recipient,
             dedup_commitment: record.dedup_commitment,
         };
-        MemberKeys::open(&sealed, &place, identity.age())
-            .map_err(|source| Error::Envelope { object: key, source })
+        MemberKeys::open(&sealed, &place, identity.age()).map_err(|source| Error::Envelope {
+            object: ObjectKey::envelope(record.epoch, addressee),
+            source,
+        })
     }
 
     /// Opens this device's keys for the epoch in force.
@@ -169,11 +172,10 @@ impl Vault {
             return Err(unknown);
         };
         let Some(pin) = self.state.pin(epoch, id) else { return Err(unknown) };
-        let key = ObjectKey::Envelope { epoch, addressee: *id.as_bytes() };
-        let sealed = self.get_named(&key, AGE_FILE_MAX_BYTES)?;
+        let sealed = envelopes::get(&*self.store, epoch, *id.as_bytes(), pin)?;
         let place = WriterPlace { vault: self.id, epoch, device: id, domain, pin: *pin };
         DomainKeys::open(&sealed, &place, device.age())
-            .map_err(|source| Error::Envelope { object: key, source })
+            .map_err(|source| Error::Envelope { object: ObjectKey::envelope(epoch, *id.as_bytes()), source })
     }
 
     /// Reads an object that the log or an index names: that it is not there is damage.

@@ -1,7 +1,7 @@
 //! Packs that an interrupted run left: stored, but named by no index.
 //!
-//! The next run of the same domain takes them over, so that what was uploaded is not uploaded again. Their tables are sealed under the
-//! domain's key, which only this domain's devices and readers have: nobody else can slip in a pack.
+//! The next run of the same machine takes over those that it knows, so that what was uploaded is not uploaded again. That a table opens
+//! says only that it is of somebody who has the domain's key, which every member can derive.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

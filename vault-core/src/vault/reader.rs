@@ -19,7 +19,7 @@ use crate::format::raw_limit;
 use crate::format::seal::Origin;
 use crate::format::table::SegmentPlace;
 use crate::format::tree::{ChunkRef, Node};
-use crate::id::{ChunkHash, DomainId, PackId, SessionId, SnapshotId, VaultId};
+use crate::id::{ChunkHash, DomainId, Epoch, PackId, SessionId, SnapshotId, VaultId};
 use crate::keys::envelope::{DomainKeys, SessionKey, SessionPlace};
 use crate::keys::keyring::{Keyring, KeyringError};
 use crate::log::{Annotation, Snapshot, State};
@@ -67,7 +67,8 @@ impl Reader {
     fn with_keyring(vault: &Vault, keyring: Arc<Keyring>) -> Result<Self, Error> {
         let mut followed = vault.clone();
         let domains = domain_keys(vault.state(), &keyring)?;
-        let (chunks, faults) = following_index(&mut followed, &domains)?;
+        let (chunks, mut faults) = following_index(&mut followed, &domains)?;
+        faults.retain(|fault| !is_before(fault, keyring.first_epoch()));
         Ok(Self {
             store: Arc::clone(&vault.store),
             vault: *vault.id(),
@@ -129,8 +130,16 @@ impl Reader {
         Ok(keys)
     }
 
+    /// Whether the snapshot is of an epoch of which it has the keys.
+    pub fn reads(&self, snapshot: &Snapshot) -> bool {
+        snapshot.commit.epoch >= self.keyring.first_epoch()
+    }
+
     /// Opens the body of a snapshot's commit.
     pub fn body(&self, snapshot: &Snapshot) -> Result<CommitBody, Error> {
+        if !self.reads(snapshot) {
+            return Err(Error::BeforeMembership { snapshot: snapshot.id });
+        }
         let damaged = |fault| Error::Damaged { object: ObjectKey::Statement(snapshot.seq), fault };
         let commit = &snapshot.commit;
         let place = SessionPlace { vault: self.vault, epoch: commit.epoch, session: commit.session };
@@ -402,6 +411,11 @@ impl<'r> DomainReader<'r> {
             }
         }
     }
+}
+
+/// Whether an index object could not be used only because it is of an epoch that the keys do not reach, as it should be.
+fn is_before(fault: &Error, first: Epoch) -> bool {
+    matches!(fault, Error::Damaged { fault: Fault::NoEpochKeys { epoch }, .. } if *epoch < first)
 }
 
 /// The keys of every domain that something in force is of.

@@ -4,6 +4,8 @@
 //! packs cannot read them.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use crate::chunk::compress::{Compressor, Level};
@@ -48,6 +50,8 @@ pub struct Session {
     /// Index objects that are stored and in no statement yet.
     indexes: Mutex<Vec<(IndexId, Vec<PackId>)>>,
     next_index: Mutex<u32>,
+    /// Where the ids of packs are noted before they are stored.
+    notes: Option<Mutex<File>>,
     /// One more than the highest number of a pack that was stored.
     next_pack: Mutex<u32>,
 }
@@ -70,8 +74,33 @@ impl Session {
             packs: Mutex::default(),
             indexes: Mutex::default(),
             next_index: Mutex::new(0),
+            notes: None,
             next_pack: Mutex::new(0),
         })
+    }
+
+    /// Notes the id of each pack in a file from now on, before it is stored.
+    pub(crate) fn note_packs_in(&mut self, file: File) {
+        self.notes = Some(Mutex::new(file));
+    }
+
+    /// Notes a pack that is about to be stored, or was.
+    pub(crate) fn note(&self, pack: PackId) {
+        if let Some(notes) = &self.notes {
+            // What is not noted is stored once more after a kill: no more than that is lost.
+            let _ = notes.lock().unwrap_or_else(PoisonError::into_inner).write_all(pack.as_bytes());
+        }
+    }
+
+    /// Goes on where a session of an earlier epoch has ended, with what is stored and not named yet; without it if not everyone who
+    /// reads from `readable_from` on could read it.
+    pub(crate) fn follow_on(&mut self, before: Self, readable_from: Epoch) {
+        let is_readable = before.epoch() >= readable_from;
+        self.notes = before.notes;
+        if is_readable {
+            self.packs = before.packs;
+            self.indexes = before.indexes;
+        }
     }
 
     /// The session's id.
@@ -126,6 +155,7 @@ impl Session {
     /// Stores a full pack and remembers it for the index. Returns its size once it is durable.
     pub fn store_pack(&self, store: &dyn Store, pack: FullPack) -> Result<u64, Error> {
         let id = PackId::new(object_hash(&pack.bytes));
+        self.note(id);
         // Named by its hash: one that is there already is the same.
         let _ = store.put_new(&ObjectKey::Pack(id), &pack.bytes)?;
         let bytes = pack.bytes.len() as u32;

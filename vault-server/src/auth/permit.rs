@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn envelope(addressee: u8) -> ObjectKey {
-        ObjectKey::Envelope { epoch: Epoch(1), addressee: [addressee; 16] }
+        ObjectKey::envelope(Epoch(1), [addressee; 16])
     }
 
     #[test]

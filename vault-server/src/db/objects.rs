@@ -217,16 +217,18 @@ fn kind_number(kind: ObjectKind) -> Option<u8> {
     }
 }
 
-/// The number of the kind, then the bytes of the id; before an envelope's addressee, the epoch (u32, big-endian).
+/// The number of the kind, then the bytes of the id; before an envelope's addressee, the epoch (u32, big-endian), and
+/// behind it what its second name adds.
 fn name_of(key: &ObjectKey) -> Vec<u8> {
     let mut name = vec![kind_number(key.kind()).unwrap_or(0)];
     match key {
         ObjectKey::Pack(id) => name.extend(id.as_bytes()),
         ObjectKey::Index(id) => name.extend(id.as_bytes()),
         ObjectKey::Statement(seq) => name.extend(seq.0.to_be_bytes()),
-        ObjectKey::Envelope { epoch, addressee } => {
+        ObjectKey::Envelope { epoch, addressee, besides } => {
             name.extend(epoch.0.to_be_bytes());
             name.extend(addressee);
+            name.extend(besides.iter().flatten());
         }
         ObjectKey::Identity(user) => name.extend(user.as_bytes()),
     }
@@ -244,14 +246,18 @@ fn names_of<'k>(keys: impl IntoIterator<Item = &'k ObjectKey>) -> String {
     list
 }
 
+fn envelope_of(name: &[u8]) -> Option<ObjectKey> {
+    let (epoch, rest) = name.split_first_chunk()?;
+    let (addressee, rest) = rest.split_first_chunk()?;
+    let besides = if rest.is_empty() { None } else { Some(rest.try_into().ok()?) };
+    Some(ObjectKey::Envelope { epoch: Epoch(u32::from_be_bytes(*epoch)), addressee: *addressee, besides })
+}
+
 fn key_of(name: &[u8]) -> Result<ObjectKey, DbError> {
     let key = match name.split_first() {
         Some((1, id)) => PackId::from_slice(id).map(ObjectKey::Pack),
         Some((2, id)) => IndexId::from_slice(id).map(ObjectKey::Index),
-        Some((3, rest)) => rest.split_first_chunk().and_then(|(epoch, addressee)| {
-            let epoch = Epoch(u32::from_be_bytes(*epoch));
-            Some(ObjectKey::Envelope { epoch, addressee: addressee.try_into().ok()? })
-        }),
+        Some((3, rest)) => envelope_of(rest),
         Some((4, id)) => UserId::from_slice(id).map(ObjectKey::Identity),
         _ => None,
     };

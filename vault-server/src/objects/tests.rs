@@ -25,7 +25,7 @@ fn pack(bytes: &[u8]) -> ObjectKey {
 }
 
 fn envelope() -> ObjectKey {
-    ObjectKey::Envelope { epoch: Epoch(1), addressee: [2; 16] }
+    ObjectKey::envelope(Epoch(1), [2; 16])
 }
 
 fn open(root: &Path) -> DiskObjects {

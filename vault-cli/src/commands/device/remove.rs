@@ -12,7 +12,7 @@ use vault_core::id::{DeviceId, UserId};
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::net::{Server, ServerUrl};
 use vault_core::ops::cards::{self, Seen};
-use vault_core::ops::expel::expel;
+use vault_core::ops::membership::remove_device;
 use vault_core::store::location::Access;
 use vault_core::vault::Vault;
 use vault_core::wire::v1::me::MyVault;
@@ -134,11 +134,13 @@ impl Vaults<'_> {
         let display = Display::new(self.context.ui);
         let around = self.context.around(&display)?;
         for (name, vault) in self.open()? {
-            match vault.and_then(|mut vault| Ok(expel(&mut vault, identity, device, &around)?)) {
+            match vault.and_then(|mut vault| Ok(remove_device(&mut vault, identity, device, &around)?)) {
                 Ok(true) => done.push(name),
                 Ok(false) => {}
                 Err(error) => {
-                    self.context.ui.warn(&format!("not removed from {name}: {}", report::in_one_line(&error)));
+                    self.context
+                        .ui
+                        .warn(&format!("not removed from {name}: {}", report::in_one_line(&error)));
                     failed.push(name);
                 }
             }

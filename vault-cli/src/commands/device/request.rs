@@ -6,14 +6,14 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use vault_core::card::Consent;
 use vault_core::error::Error;
+use vault_core::id::{RequestId, UserId};
 use vault_core::keys::device::DeviceKeys;
 use vault_core::log::DeviceKind;
 use vault_core::net::{NetError, NetErrorKind, Server, ServerUrl, Trust};
 use vault_core::ops::answer::Answer;
 use vault_core::ops::cards::{self, Seen};
-use vault_core::card::Consent;
-use vault_core::id::{RequestId, UserId};
 use vault_core::wire::authority::Pin;
 use vault_core::wire::fingerprint::{DeviceRequestUrl, Fingerprint, user_words};
 
@@ -21,10 +21,10 @@ use super::{MINUTES, compare, wait_for};
 use crate::context::Context;
 use crate::error::{CliError, ServerError};
 use crate::exit::Exit;
+use crate::identity;
 use crate::servers::Joined;
 use crate::ui::qr::Code;
 use crate::ui::{eprint_line, json, stdout, summary};
-use crate::identity;
 
 /// When is asked first whether there is an answer.
 const SOON: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 //! Each function answers only for errors of its group, so that it can be read by itself.
 
 use vault_core::error::{Error, ErrorKind};
+use vault_core::log::Refusal;
 use vault_core::store::StoreError;
 
 use super::server;
@@ -51,6 +52,9 @@ fn for_access(error: &Error, vault: Option<&str>) -> Option<String> {
     Some(match error {
         Error::DeviceUnknown { .. } => {
             format!("register this device by a backup: `{}`", command("backup PATH", vault))
+        }
+        Error::NoRight(Refusal::ReaderCommits) => {
+            "ask an owner for more: `vault member add YOUR-NAME --role editor`".to_owned()
         }
         Error::NoRight(_) => "run it on a device of an owner, or of whose snapshots they are".to_owned(),
         Error::NotAMember { .. } => {

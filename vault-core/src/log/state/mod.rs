@@ -35,8 +35,10 @@ pub struct State {
     head: Head,
     /// `None` only between the genesis and the first members.
     members: Option<Members>,
-    /// Ascending; numbers may be left out.
+    /// Epoch n stands at n - 1.
     epochs: Vec<EpochRecord>,
+    /// The epochs whose keys somebody was given, first and last of each span, by user.
+    reach: BTreeMap<UserId, Vec<(Epoch, Epoch)>>,
     snapshots: Snapshots,
     objects: Objects,
 }
@@ -77,6 +79,7 @@ impl State {
             head,
             members: None,
             epochs: Vec::new(),
+            reach: BTreeMap::new(),
             snapshots: Snapshots::default(),
             objects: Objects::default(),
         })
@@ -163,6 +166,15 @@ impl State {
             let devices = members.devices().map(|(_, device)| (device.id.into(), device.envelope_hash));
             record.pins.extend(users.chain(devices));
         }
+        for user in &members.users {
+            let spans = self.reach.entry(user.id).or_default();
+            match spans.last_mut() {
+                Some((first, last)) if user.reads_from <= last.next() => {
+                    (*first, *last) = (user.reads_from.min(*first), members.epoch);
+                }
+                _ => spans.push((user.reads_from, members.epoch)),
+            }
+        }
         self.members = Some(members);
     }
 }
@@ -209,6 +221,19 @@ impl State {
         self.members().map(|members| members.epoch)
     }
 
+    /// The first epoch whose keys every member has.
+    pub fn readable_from(&self) -> Epoch {
+        self.members().map_or(Epoch::FIRST, Members::readable_from)
+    }
+
+    /// Everyone who was ever given the keys of `epoch`, members and others, ascending.
+    pub fn who_could_read(&self, epoch: Epoch) -> impl Iterator<Item = UserId> {
+        let reaches = move |spans: &[(Epoch, Epoch)]| {
+            spans.iter().any(|(first, last)| (*first..=*last).contains(&epoch))
+        };
+        self.reach.iter().filter(move |(_, spans)| reaches(spans)).map(|(user, _)| *user)
+    }
+
     /// All epochs, ascending; the last is in force.
     pub fn epochs(&self) -> &[EpochRecord] {
         &self.epochs
@@ -216,7 +241,7 @@ impl State {
 
     /// What the log says of `epoch`.
     pub fn epoch_record(&self, epoch: Epoch) -> Option<&EpochRecord> {
-        let index = self.epochs.binary_search_by_key(&epoch, |record| record.epoch).ok()?;
+        let index = usize::try_from(epoch.0.checked_sub(1)?).ok()?;
         self.epochs.get(index)
     }
 
@@ -270,6 +295,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::testing::{Example, Machine, commit};
     use super::super::{FinalHead, sign};
     use super::*;
@@ -337,6 +364,26 @@ mod tests {
             state.epoch_record(Epoch(1)).map(|record| record.recipient.as_str()),
             Some("age1pq1epoch1")
         );
+    }
+
+    #[test]
+    fn who_could_read_an_epoch_is_known_after_they_are_gone() {
+        let mut example = Example::new();
+        let (alice, bob, carol) = (example.alice.id(), example.bob.id(), example.carol.id());
+        let mut second = example.members(2);
+        second.users.retain(|user| user.id != bob);
+        second.final_heads = vec![FinalHead { device: example.phone.id(), seq: Seq(4) }];
+        let mut third = example.members(3);
+        third.users.iter_mut().find(|user| user.id == bob).unwrap().reads_from = Epoch(3);
+        example.log.push_members(&example.alice, second).push_members(&example.alice, third);
+
+        let state = example.state();
+
+        let could = |epoch| state.who_could_read(Epoch(epoch)).collect::<BTreeSet<_>>();
+        assert_eq!(could(1), [alice, bob, carol].into());
+        assert_eq!(could(2), [alice, carol].into());
+        assert_eq!(could(3), [alice, bob, carol].into());
+        assert_eq!(could(4), [].into());
     }
 
     #[test]

@@ -54,8 +54,10 @@ impl<'v> Job<'v> {
         let cutter = Cutter::new(&contribution.writer().k_cut, vault.id(), params);
         let caches = Caches::of(&vault, &run.sources.paths);
         let remembered = caches.open(&vault);
+        let trusted =
+            contribution.found_all() && remembered.iter().all(|cache| speaks_for_all(&vault, cache));
+        let trust = if trusted { Trust::Fully } else { Trust::Checked };
         drop(vault);
-        let trust = if contribution.found_all() { Trust::Fully } else { Trust::Checked };
         Ok(Self { contribution, cutter, caches, remembered, trust, partial: Mutex::default() })
     }
 
@@ -164,6 +166,12 @@ impl<'v> Job<'v> {
     fn partial(&self) -> MutexGuard<'_, Option<SnapshotId>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether everyone can read what the snapshot of a cache needs.
+fn speaks_for_all(vault: &Vault, cache: &StatCache) -> bool {
+    let snapshot = vault.state().snapshot_by_id(&cache.snapshot());
+    snapshot.is_some_and(|snapshot| snapshot.commit.epoch >= vault.state().readable_from())
 }
 
 fn totals(counts: &BackupCounts) -> Totals {

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::error::Error;
 use crate::format::tree::{Entry, EntryKind};
 use crate::id::SnapshotId;
+use crate::log::Snapshot;
 use crate::ops::list::find_path;
 use crate::ops::snapshots;
 use crate::time::Timestamp;
@@ -153,8 +154,10 @@ impl Browser {
         if self.root.is_none() {
             let shown = self.shelf();
             let ids: Vec<_> = shown.snapshots.iter().map(|shown| shown.info.id).collect();
+            let reader = self.source.reader();
             let changed = self.source.with_vault(|vault| {
-                !vault.state().snapshots().iter().map(|snapshot| snapshot.id).eq(ids.iter().copied())
+                let readable = vault.state().snapshots().iter().filter(|snapshot| reader.reads(snapshot));
+                !readable.map(|snapshot| snapshot.id).eq(ids.iter().copied())
             });
             if grown || changed {
                 self.fill_shelf(None);
@@ -366,7 +369,8 @@ impl Browser {
         let mut faults = Vec::new();
         let records = self.source.with_vault(|vault| vault.state().snapshots().to_vec());
         let mut snapshots = Vec::new();
-        for record in records.iter().filter(|record| only.is_none_or(|only| only == record.id)) {
+        let shown = |record: &&Snapshot| only.is_none_or(|only| only == record.id) && reader.reads(record);
+        for record in records.iter().filter(shown) {
             if let Some(known) = before.snapshots.iter().find(|shown| shown.info.id == record.id) {
                 snapshots.push(Arc::clone(known));
                 continue;

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use crate::error::Error;
 use crate::format::tree::{Contents, EntryKind};
 use crate::id::{ChunkHash, DomainId};
 use crate::log::Snapshot;
 use crate::ops::Surroundings;
-use crate::progress::Amount;
+use crate::progress::{Amount, Notice, Severity};
 use crate::store::ObjectKey;
 use crate::vault::reader::DomainReader;
 use crate::vault::{Reader, Vault};
@@ -28,7 +29,8 @@ pub(super) fn follow(
     report: &mut Report,
 ) -> Ended {
     let mut followed = HashMap::new();
-    for snapshot in vault.state().snapshots().iter().rev() {
+    tell_unreadable(vault, reader, around);
+    for snapshot in vault.state().snapshots().iter().rev().filter(|snapshot| reader.reads(snapshot)) {
         let mut tree = Tree {
             domain: reader.domain(snapshot)?,
             domain_id: snapshot.domain,
@@ -45,6 +47,20 @@ pub(super) fn follow(
         around.progress.advance(Amount { items: 1, bytes: 0 });
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// Says how many snapshots somebody else has to check.
+fn tell_unreadable(vault: &Vault, reader: &Reader, around: &Surroundings<'_>) {
+    let unreadable = vault.state().snapshots().iter().filter(|snapshot| !reader.reads(snapshot)).count();
+    if unreadable > 0 {
+        around.progress.notice(&Notice {
+            severity: Severity::Note,
+            subject: Path::new(&vault.store().description()),
+            message: &format!(
+                "{unreadable} of the snapshots are from before this identity became a member, and were not looked into"
+            ),
+        });
+    }
 }
 
 /// What is known of the directories of one domain.

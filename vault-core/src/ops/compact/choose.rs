@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::format::pack::PACK_TARGET_BYTES;
-use crate::id::DomainId;
+use crate::id::{DomainId, Epoch};
 
 use super::CompactOptions;
 use crate::ops::prune::Kept;
@@ -17,30 +17,37 @@ const ROUND_BYTES: u64 = 512 << 20;
 /// Packs in one round, so that its statement stays small.
 const ROUND_PACKS: usize = 5_000;
 
-/// The packs to repack, in rounds of one domain each; in a round they stand in the order of the chunk index, so that what was
-/// stored together stays together.
-pub(super) fn rounds<'a>(kept: impl Iterator<Item = &'a Kept>, options: &CompactOptions) -> Vec<Vec<Kept>> {
-    let mut domains: BTreeMap<DomainId, Vec<Kept>> = BTreeMap::new();
+/// The packs to repack, in rounds of one domain each, and of one epoch in which they are sealed again, as `sealed_in` says of the one
+/// in which they are; in a round they stand in the order of the chunk index, so that what was stored together stays together.
+pub(super) fn rounds<'a>(
+    kept: impl Iterator<Item = &'a Kept>,
+    sealed_in: &dyn Fn(Epoch) -> Epoch,
+    options: &CompactOptions,
+) -> Vec<Vec<Kept>> {
+    let mut groups: BTreeMap<(DomainId, Epoch), Vec<Kept>> = BTreeMap::new();
     for kept in kept {
-        domains.entry(kept.domain).or_default().push(*kept);
+        groups.entry((kept.domain, sealed_in(kept.pack.epoch))).or_default().push(*kept);
     }
     let mut left = options.max_bytes.unwrap_or(u64::MAX);
     let mut rounds = Vec::new();
-    for kept in domains.into_values() {
-        rounds.extend(divide(affordable(worthwhile(kept, options), &mut left)));
+    for kept in groups.into_values() {
+        rounds.extend(divide(affordable(worthwhile(kept, sealed_in, options), &mut left)));
     }
     rounds
 }
 
 /// The packs of a domain that are worth it.
-fn worthwhile(kept: Vec<Kept>, options: &CompactOptions) -> Vec<Kept> {
+fn worthwhile(kept: Vec<Kept>, sealed_in: &dyn Fn(Epoch) -> Epoch, options: &CompactOptions) -> Vec<Kept> {
     let is_small = |kept: &Kept| kept.pack.bytes < SMALL_BYTES;
     let small = kept.iter().filter(|kept| is_small(kept)).count();
     let is_wasteful = |kept: &Kept| {
         let unused = u128::from(kept.raw_bytes.saturating_sub(kept.used_bytes));
         unused * 100 > u128::from(kept.raw_bytes) * u128::from(options.max_unused_percent)
     };
-    kept.into_iter().filter(|kept| is_wasteful(kept) || (small > 1 && is_small(kept))).collect()
+    let is_old = |kept: &Kept| options.rewrite && sealed_in(kept.pack.epoch) > kept.pack.epoch;
+    kept.into_iter()
+        .filter(|kept| is_wasteful(kept) || is_old(kept) || (small > 1 && is_small(kept)))
+        .collect()
 }
 
 /// As many packs as may be read, rather those that free most.
@@ -79,7 +86,7 @@ fn divide(chosen: Vec<Kept>) -> Vec<Vec<Kept>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Epoch, PackId, SessionId};
+    use crate::id::{PackId, SessionId};
     use crate::vault::chunk_index::PackPlace;
 
     fn kept(number: u8, bytes: u32, used_percent: u64) -> Kept {
@@ -89,7 +96,7 @@ mod tests {
     }
 
     fn chosen(packs: &[Kept], options: &CompactOptions) -> Vec<Vec<u8>> {
-        let rounds = rounds(packs.iter(), options);
+        let rounds = rounds(packs.iter(), &|epoch| epoch, options);
         rounds.iter().map(|round| round.iter().map(|kept| kept.pack.id.as_bytes()[0]).collect()).collect()
     }
 
@@ -102,6 +109,26 @@ mod tests {
         assert_eq!(chosen(&[kept(1, LARGE, 90), kept(2, LARGE, 89), kept(3, 100, 100)], &options), [[2]]);
         assert_eq!(chosen(&[kept(3, 100, 100), kept(1, LARGE, 100), kept(4, 100, 100)], &options), [[3, 4]]);
         assert!(chosen(&[kept(3, 100, 95)], &options).is_empty());
+    }
+
+    #[test]
+    fn packs_that_are_sealed_again_in_different_epochs_are_in_different_rounds() {
+        let older = |number| {
+            let kept = kept(number, LARGE, 50);
+            Kept { pack: PackPlace { epoch: Epoch(0), ..kept.pack }, ..kept }
+        };
+        let packs = [kept(1, LARGE, 50), older(2), kept(3, LARGE, 50)];
+
+        assert_eq!(chosen(&packs, &CompactOptions::default()), [vec![2], vec![1, 3]]);
+    }
+
+    #[test]
+    fn packs_of_earlier_epochs_are_chosen_where_they_are_to_be_sealed_again() {
+        let options = CompactOptions { rewrite: true, ..CompactOptions::default() };
+        let packs = [kept(1, LARGE, 100)];
+        let chosen = |next: u32| rounds(packs.iter(), &|_| Epoch(next), &options).len();
+
+        assert_eq!((chosen(1), chosen(2)), (0, 1));
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct CompactOptions {
     pub dry_run: bool,
     /// Packs with a larger unused share than this are repacked, in hundredths.
     pub max_unused_percent: u8,
+    /// Whether packs of earlier epochs are repacked too, so that they are sealed in the one in force: as far as every member can read
+    /// them already.
+    pub rewrite: bool,
     /// About how many bytes of packs may be read at most.
     pub max_bytes: Option<u64>,
     /// As for a prune.
@@ -55,6 +58,7 @@ impl Default for CompactOptions {
         Self {
             dry_run: false,
             max_unused_percent: 10,
+            rewrite: false,
             max_bytes: None,
             orphan_age: ORPHAN_AGE,
             level: Level::DEFAULT,
@@ -118,7 +122,8 @@ impl Compaction<'_> {
         let mut survey = Survey::take(&mut self.pruner)?;
         let plan = Plan::of(&self.pruner, &survey, &self.abandoned, self.options.orphan_age)?;
         self.summary.pruned = plan.summary;
-        let rounds = choose::rounds(self.changeable(&plan), self.options);
+        let sealed_in = |epoch| self.pruner.sealed_in(epoch);
+        let rounds = choose::rounds(self.changeable(&plan), &sealed_in, self.options);
         if self.options.dry_run {
             for kept in rounds.iter().flatten() {
                 self.summary.repacked_packs += 1;

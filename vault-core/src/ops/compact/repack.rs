@@ -12,9 +12,9 @@ use crate::chunk::compress::{Compressor, Decompressor, Level};
 use crate::crypto::hash::{chunk_hash, chunk_id};
 use crate::error::{Error, Fault};
 use crate::format::table::{ChunkPlace, SegmentKind, SegmentPlace};
-use crate::id::{DomainId, IndexId, PackId};
+use crate::id::{DomainId, Epoch, IndexId, PackId};
 use crate::ops::contribution::begin_session;
-use crate::ops::prune::{Kept, Pruner, Survey, writer_keys};
+use crate::ops::prune::{Kept, Pruner, Survey, writer_keys_of};
 use crate::progress::Amount;
 use crate::store::{ObjectKey, StoreError};
 use crate::vault::chunk_index::PackPlace;
@@ -41,7 +41,8 @@ pub(super) fn repack(
     (domain, round): (DomainId, &[Kept]),
     (level, written): (Level, &mut BTreeSet<PackId>),
 ) -> Result<Repacked, Error> {
-    let writer = writer_keys(pruner, domain)?;
+    let epoch = round.first().map_or(Epoch::FIRST, |kept| pruner.sealed_in(kept.pack.epoch));
+    let writer = writer_keys_of(pruner, domain, epoch)?;
     let session = begin_session(pruner.vault, pruner.device, writer, pruner.around)?;
     let (full_in, full) = bounded(0);
     let (copied, stored) = thread::scope(|scope| {

@@ -48,6 +48,7 @@ impl Holdings {
                 tell_lost(vault, &fault, around);
             }
             index.hide(&lost);
+            index.hide_before(vault.state().readable_from());
             return Ok(Self { index, whole });
         }
         Err(Error::WorkerLost)

@@ -1,12 +1,15 @@
-//! A marker says that a run has begun and not ended, so that a later run looks for what it left in the store.
+//! A marker says that a run has begun and not ended, and holds the ids of the packs that it has stored, so that a later run takes
+//! these over.
 //!
 //! Each run locks a marker of its own while it lives; one that nobody holds is of a run that was killed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::crypto::random::Random;
 use crate::error::Error;
+use crate::id::PackId;
 use crate::store::Locked;
 
 /// The marker of this run, and those that killed runs left.
@@ -17,8 +20,8 @@ pub(super) struct RunMarker {
 }
 
 impl RunMarker {
-    /// Sets a marker in `directory`.
-    pub(super) fn set(directory: &Path, random: &dyn Random) -> Result<Self, Error> {
+    /// Sets a marker in `directory`; in the file that is returned beside it the run notes the ids of its packs.
+    pub(super) fn set(directory: &Path, random: &dyn Random) -> Result<(Self, File), Error> {
         crate::vault::make_private_directory(directory)?;
         let mut left = Vec::new();
         for entry in fs::read_dir(directory).map_err(Error::local("read", directory))? {
@@ -30,14 +33,24 @@ impl RunMarker {
             }
         }
         let own = directory.join(hex::encode(random.bytes::<8>()?));
-        let file = File::create(&own).map_err(Error::local("write", &own))?;
+        let create = || File::create(&own).and_then(|file| Ok((file.try_clone()?, file)));
+        let (notes, file) = create().map_err(Error::local("write", &own))?;
         // Whether it is locked or not, the marker is there, and that is what counts.
-        Ok(Self { own, left, _locked: Locked::take(file) })
+        Ok((Self { own, left, _locked: Locked::take(file) }, notes))
     }
 
-    /// Whether an earlier run was killed.
-    pub(super) fn was_left(&self) -> bool {
-        !self.left.is_empty()
+    /// The packs that runs which were killed had stored, or were about to.
+    pub(super) fn left_packs(&self) -> Result<BTreeSet<PackId>, Error> {
+        let mut packs = BTreeSet::new();
+        for path in &self.left {
+            match fs::read(path) {
+                // A note that was not written to its end is none.
+                Ok(notes) => packs.extend(notes.chunks_exact(PackId::LEN).filter_map(PackId::from_slice)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::local("read", path)(error)),
+            }
+        }
+        Ok(packs)
     }
 
     /// Takes back the marker, and those of the runs whose work this one has taken over.
@@ -56,24 +69,29 @@ impl RunMarker {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::crypto::random::FixedRandom;
 
     #[test]
-    fn a_marker_of_a_run_that_lives_is_not_taken_for_one_that_was_left() {
+    fn what_a_run_noted_is_told_once_it_is_killed_and_not_while_it_lives() {
         let directory = tempfile::tempdir().unwrap();
         let random = FixedRandom::new(1);
 
-        let first = RunMarker::set(directory.path(), &random).unwrap();
-        let second = RunMarker::set(directory.path(), &random).unwrap();
-        assert!(!first.was_left() && !second.was_left());
+        let (first, mut notes) = RunMarker::set(directory.path(), &random).unwrap();
+        // The second note was not written to its end.
+        notes.write_all(&[7; 32 + 5]).unwrap();
+        let (second, _) = RunMarker::set(directory.path(), &random).unwrap();
+        assert!(second.left_packs().unwrap().is_empty());
         second.clear().unwrap();
         // As if it had been killed: the lock goes with the process.
-        drop(first);
+        drop((first, notes));
 
-        let third = RunMarker::set(directory.path(), &random).unwrap();
-        assert!(third.was_left());
+        let (third, _) = RunMarker::set(directory.path(), &random).unwrap();
+        assert_eq!(third.left_packs().unwrap(), [PackId::new([7; 32])].into());
         third.clear().unwrap();
-        assert!(!RunMarker::set(directory.path(), &random).unwrap().was_left());
+        let (fourth, _) = RunMarker::set(directory.path(), &random).unwrap();
+        assert!(fourth.left_packs().unwrap().is_empty());
     }
 }

@@ -9,16 +9,17 @@ mod holdings;
 mod marker;
 mod nowhere;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::chunk::compress::Level;
 use crate::error::Error;
 use crate::format::commit::CommitBody;
-use crate::id::{Seq, SessionId, SnapshotId};
+use crate::id::{Epoch, PackId, Seq, SessionId, SnapshotId};
 use crate::keys::device::DeviceKeys;
 use crate::keys::envelope::{DomainKeys, SessionPlace};
 use crate::keys::recipient::AnyRecipient;
-use crate::log::{self, Body, Commit, State};
+use crate::log::{self, Body, Commit, Refusal, State};
 use crate::pipeline::dedup::Known;
 use crate::pipeline::sink::{Sink, SinkParts};
 use crate::store::Store;
@@ -45,6 +46,8 @@ pub(super) struct Contribution<'v> {
     whole: bool,
     /// What was condemned up to here is not relied on.
     relies_since: Seq,
+    /// What is sealed in earlier epochs is not relied on: not everyone could read it.
+    relies_from: Epoch,
     /// The number of the next commit: each is sealed with a key of its own.
     next_commit: Mutex<u32>,
 }
@@ -68,11 +71,9 @@ impl<'v> Contribution<'v> {
         around: &Surroundings<'_>,
     ) -> Result<Self, Error> {
         let mut begun = Self::rehearse(vault, device, around)?;
-        let vault = begun.vault();
-        let store = vault.shared_store();
-        let marker = take_over(&vault, &begun.session, &begun.known, around)?;
-        drop(vault);
-        (begun.store, begun.marker) = (store, Some(marker));
+        let vault = begun.vault.get_mut().unwrap_or_else(PoisonError::into_inner);
+        begun.store = vault.shared_store();
+        begun.marker = Some(take_over(vault, &mut begun.session, &begun.known, around)?);
         Ok(begun)
     }
 
@@ -83,6 +84,10 @@ impl<'v> Contribution<'v> {
         around: &Surroundings<'_>,
     ) -> Result<Self, Error> {
         let writer = vault.writer_keys(device)?;
+        // Said before anything is read, and not when all is stored.
+        if !vault.knows_device(device) {
+            return Err(Error::NoRight(Refusal::ReaderCommits));
+        }
         let holdings = Holdings::of(vault, &writer, around)?;
         Ok(Self {
             device,
@@ -92,14 +97,23 @@ impl<'v> Contribution<'v> {
             marker: None,
             whole: holdings.whole,
             relies_since: vault.state().head().seq,
+            relies_from: vault.state().readable_from(),
             next_commit: Mutex::new(0),
             vault: Mutex::new(vault),
         })
     }
 
-    /// Looks again at what the vault holds, after this run was overtaken.
+    /// Looks again at what the vault holds, after this run was overtaken; goes on in the epoch that is in force now.
     pub(super) fn renew(&mut self, around: &Surroundings<'_>) -> Result<(), Error> {
         let vault = self.vault.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.relies_from = vault.state().readable_from();
+        if vault.state().epoch() != Some(self.session.epoch()) {
+            let writer = vault.writer_keys(self.device)?;
+            let next = begin_session(vault, self.device, writer, around)?;
+            let before = std::mem::replace(&mut self.session, next);
+            self.session.follow_on(before, self.relies_from);
+            *self.next_commit.get_mut().unwrap_or_else(PoisonError::into_inner) = 0;
+        }
         let writer = self.session.writer();
         let keys_of = |domain| (domain == writer.domain).then_some(writer);
         // What cannot be read is not relied on: its chunks are stored again.
@@ -107,6 +121,7 @@ impl<'v> Contribution<'v> {
             tell_lost(vault, &fault, around);
         }
         self.known.hide(vault.state().condemned());
+        self.known.update(|index| index.hide_before(self.relies_from));
         self.session.give_up(vault.state().condemned());
         self.relies_since = vault.state().head().seq;
         Ok(())
@@ -176,8 +191,11 @@ impl<'v> Contribution<'v> {
         self.marker.map_or(Ok(()), RunMarker::clear)
     }
 
-    /// Whether a statement condemned a pack that this run may rely on.
+    /// Whether a statement condemned a pack that this run may rely on, or began an epoch, or brought somebody who cannot read all of it.
     fn is_overtaken(&self, state: &State) -> bool {
+        if state.epoch() != Some(self.session.epoch()) || state.readable_from() > self.relies_from {
+            return true;
+        }
         let mut condemned = state.condemned_since(self.relies_since).peekable();
         if condemned.peek().is_none() {
             return false;
@@ -187,7 +205,7 @@ impl<'v> Contribution<'v> {
     }
 }
 
-/// Begins a session of this device in the epoch in force.
+/// Begins a session of this device in the epoch of these keys.
 pub(super) fn begin_session(
     vault: &Vault,
     device: &DeviceKeys,
@@ -195,7 +213,7 @@ pub(super) fn begin_session(
     around: &Surroundings<'_>,
 ) -> Result<Session, Error> {
     let unknown = Error::DeviceUnknown { vault: *vault.id() };
-    let record = vault.state().epochs().last().ok_or(unknown)?;
+    let record = vault.state().epoch_record(writer.current.epoch).ok_or(unknown)?;
     let place = SessionPlace {
         vault: *vault.id(),
         epoch: record.epoch,
@@ -205,33 +223,39 @@ pub(super) fn begin_session(
     Session::begin(place, device.device_id(), writer, &recipient, around.random)
 }
 
-/// Marks that a run has begun, and takes over what earlier runs left that did not end.
+/// Marks that a run has begun, and takes over what earlier runs of this machine left that did not end.
 fn take_over(
     vault: &Vault,
-    session: &Session,
+    session: &mut Session,
     known: &Known,
     around: &Surroundings<'_>,
 ) -> Result<RunMarker, Error> {
-    let markers = vault.local().cache.join("running");
-    // Without a place for markers there is no telling what earlier runs left.
-    let is_new = !markers.exists();
-    let marker = RunMarker::set(&markers, around.random)?;
-    if marker.was_left() || is_new {
-        adopt_orphans(vault, session, known)?;
+    let (marker, notes) = RunMarker::set(&vault.local().cache.join("running"), around.random)?;
+    session.note_packs_in(notes);
+    let left = marker.left_packs()?;
+    if !left.is_empty() {
+        adopt(vault, (session, known), &left)?;
     }
     Ok(marker)
 }
 
 /// Takes packs that an interrupted run left into this session, so that their chunks are not stored again.
-fn adopt_orphans(vault: &Vault, session: &Session, known: &Known) -> Result<(), Error> {
-    for (id, bytes) in orphans::orphans(vault.store(), &known.packs())? {
+///
+/// Only those that this machine has noted: whoever else has the keys of the domain, as every member has, could have put packs there
+/// that say they hold chunks and hold others.
+fn adopt(vault: &Vault, (session, known): (&Session, &Known), left: &BTreeSet<PackId>) -> Result<(), Error> {
+    let orphans = orphans::orphans(vault.store(), &known.packs())?;
+    for (id, bytes) in orphans.into_iter().filter(|(id, _)| left.contains(id)) {
         if vault.state().condemned().contains(&id) {
             continue;
         }
-        // Packs of other devices' running backups are among them, and do not open: leave all that do not.
-        if let Ok(pack) = orphans::read_table(vault, session.writer(), id, bytes) {
+        // A pack that was not stored to its end does not open.
+        if let Ok(pack) = orphans::read_table(vault, session.writer(), id, bytes)
+            && pack.epoch >= vault.state().readable_from()
+        {
             known.claim_all(&pack);
             session.adopt(pack);
+            session.note(id);
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::id::{DomainId, PackId};
+use crate::id::{DomainId, Epoch, PackId};
 use crate::keys::device::DeviceKeys;
 use crate::progress::Phase;
 use crate::vault::{Reader, Vault};
@@ -34,7 +34,7 @@ use super::Surroundings;
 
 pub(super) use condemn::{Appended, condemn};
 pub(super) use plan::{Kept, Plan};
-pub(super) use reindex::writer_keys;
+pub(super) use reindex::writer_keys_of;
 pub(super) use survey::Survey;
 pub(super) use sweep::packs as sweep_packs;
 
@@ -165,7 +165,20 @@ impl<'a> Pruner<'a> {
         let id = device.device_id();
         let domain = vault.state().domain_of(&id).ok_or(Error::DeviceUnknown { vault: *vault.id() })?;
         vault.state().right_to_change(&id, &domain).map_err(Error::NoRight)?;
+        // Only who can read every snapshot can tell what none needs.
+        let first = reader.keyring().first_epoch();
+        if first > Epoch::FIRST {
+            return Err(Error::PartOfHistory { first });
+        }
         Ok(Self { vault, reader, device, around })
+    }
+
+    /// The epoch in which what is sealed in `epoch` is sealed again: the one in force if everyone can read it already. Otherwise its own,
+    /// so that nobody comes to read what they were not given.
+    pub(super) fn sealed_in(&self, epoch: Epoch) -> Epoch {
+        let state = self.vault.state();
+        let in_force = state.epoch().unwrap_or(epoch);
+        if epoch < state.readable_from() { epoch } else { in_force }
     }
 
     /// Whether the device may delete what is of a domain.

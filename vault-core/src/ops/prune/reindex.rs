@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::error::Error;
 use crate::format::index::IndexedPack;
-use crate::id::{DomainId, IndexId};
+use crate::id::{DomainId, Epoch, IndexId};
 use crate::keys::envelope::DomainKeys;
 use crate::keys::keyring::KeyringError;
 use crate::ops::contribution::begin_session;
@@ -33,17 +33,26 @@ pub(super) fn reindex(
 ) -> Result<(), Error> {
     let sizes = sizes(survey)?;
     let naming = naming_condemned(pruner, survey);
+    let newest = newest_epochs(survey);
     let domains: BTreeSet<DomainId> = pruner.vault.state().all_indexes().map(|(domain, _)| domain).collect();
     for domain in domains {
         if !pruner.may_change(&domain) {
             continue;
         }
-        let in_force: Vec<IndexId> = pruner.vault.state().indexes(domain).collect();
-        for batch in batches(&in_force, &sizes, &naming) {
-            if pruner.around.stop.requested() {
-                return Ok(());
+        let mut in_force: BTreeMap<Epoch, Vec<IndexId>> = BTreeMap::new();
+        for index in pruner.vault.state().indexes(domain) {
+            // One that names nothing has nothing to hide.
+            let newest = newest.get(&index).copied().unwrap_or(Epoch(u32::MAX));
+            let epoch = pruner.sealed_in(newest);
+            in_force.entry(epoch).or_default().push(index);
+        }
+        for (epoch, in_force) in in_force {
+            for batch in batches(&in_force, &sizes, &naming) {
+                if pruner.around.stop.requested() {
+                    return Ok(());
+                }
+                replace(pruner, (domain, epoch), &batch, summary)?;
             }
-            replace(pruner, domain, &batch, summary)?;
         }
     }
     Ok(())
@@ -56,6 +65,16 @@ fn sizes(survey: &Survey) -> Result<BTreeMap<IndexId, u64>, Error> {
         *sizes.entry(tally.index).or_insert(0) += tally.chunks;
     }
     Ok(sizes)
+}
+
+/// The newest epoch of the packs that each index object names: it is sealed in that one or a later one.
+fn newest_epochs(survey: &Survey) -> BTreeMap<IndexId, Epoch> {
+    let mut newest = BTreeMap::new();
+    for (index, pack, _) in survey.marks.chunks().named() {
+        let epoch = newest.entry(index).or_insert(pack.epoch);
+        *epoch = pack.epoch.max(*epoch);
+    }
+    newest
 }
 
 fn naming_condemned(pruner: &Pruner<'_>, survey: &Survey) -> HashSet<IndexId> {
@@ -91,16 +110,17 @@ fn batches(
     batches
 }
 
-/// Replaces some index objects of a domain by ones that name the same packs but for condemned ones.
+/// Replaces some index objects of a domain by ones of that epoch that name the same packs but for condemned ones.
 fn replace(
     pruner: &mut Pruner<'_>,
-    domain: DomainId,
+    (domain, epoch): (DomainId, Epoch),
     batch: &[IndexId],
     summary: &mut PruneSummary,
 ) -> Result<(), Error> {
     let writer = writer_keys(pruner, domain)?;
     let condemned = pruner.vault.state().condemned().len();
     let Some(packs) = read_all(pruner, &writer, batch)? else { return Ok(()) };
+    let writer = writer_keys_of(pruner, domain, epoch)?;
     let session = begin_session(pruner.vault, pruner.device, writer, pruner.around)?;
     packs.into_iter().for_each(|pack| session.adopt(pack));
     let written = session.write_indexes(pruner.vault.store(), pruner.around.random)?;
@@ -145,8 +165,19 @@ fn read_all(
     Ok(Some(packs))
 }
 
-/// The keys to write in a domain, from the keys of the member who prunes.
-pub(in crate::ops) fn writer_keys(pruner: &Pruner<'_>, domain: DomainId) -> Result<DomainKeys, Error> {
+/// The keys to write in a domain, and in an epoch or the one in force before it, from the keys of the member who prunes.
+pub(in crate::ops) fn writer_keys_of(
+    pruner: &Pruner<'_>,
+    domain: DomainId,
+    epoch: Epoch,
+) -> Result<DomainKeys, Error> {
+    let keys = writer_keys(pruner, domain)?;
+    let epoch = epoch.min(keys.current.epoch);
+    Ok(keys.as_of(epoch).ok_or(KeyringError::UnknownEpoch { epoch })?)
+}
+
+/// The keys to write in a domain.
+fn writer_keys(pruner: &Pruner<'_>, domain: DomainId) -> Result<DomainKeys, Error> {
     let member = pruner.reader.keyring().member().ok_or(KeyringError::CannotRead)?;
     Ok(DomainKeys::from_member(member, pruner.vault.id(), domain))
 }

@@ -35,7 +35,7 @@ fn index(bytes: &[u8]) -> ObjectKey {
 }
 
 fn envelope(epoch: u32) -> ObjectKey {
-    ObjectKey::Envelope { epoch: Epoch(epoch), addressee: [epoch as u8; 16] }
+    ObjectKey::envelope(Epoch(epoch), [epoch as u8; 16])
 }
 
 fn what_was_put_is_there(store: &dyn Store) {

@@ -120,7 +120,7 @@ fn another_object_under_a_hash_is_damage() {
 fn what_is_put_before_the_genesis_waits_for_it() {
     let (fake, server) = Fake::start();
     let client = fake.client(&server, &World::default());
-    let envelope = ObjectKey::Envelope { epoch: crate::id::Epoch(1), addressee: [1; 16] };
+    let envelope = ObjectKey::envelope(crate::id::Epoch(1), [1; 16]);
 
     let new = RemoteStore::create(Arc::clone(&client), VAULT);
     assert_eq!(new.put_new(&envelope, b"sealed").unwrap(), Put::Created);

@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn what_a_function_writes_its_pattern_matches() {
         let (v, user, request) = (VaultId::new([1; 32]), UserId::new([2; 16]), RequestId::new([3; 16]));
-        let envelope = ObjectKey::Envelope { epoch: Epoch(1), addressee: [4; 16] };
+        let envelope = ObjectKey::envelope(Epoch(1), [4; 16]);
 
         for (pattern, path) in [
             (CARD, card(&user)),

@@ -183,8 +183,7 @@ async fn a_request_of_a_device_is_answered_once_and_ends(db: &Database) {
     assert_eq!(answer(b"sealed", NOW).await, RequestAnswered::Done);
     assert_eq!(answer(b"sealed", NOW).await, RequestAnswered::Same);
     assert_eq!(answer(b"other", NOW).await, RequestAnswered::Taken);
-    let consent =
-        async |byte: u8| db.consent_to_device_request([1; 16], vec![byte; 64], NOW).await.unwrap();
+    let consent = async |byte: u8| db.consent_to_device_request([1; 16], vec![byte; 64], NOW).await.unwrap();
     assert_eq!(consent(1).await, RequestAnswered::Done);
     assert_eq!(consent(1).await, RequestAnswered::Same);
     assert_eq!(consent(2).await, RequestAnswered::Taken);

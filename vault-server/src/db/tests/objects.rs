@@ -55,7 +55,7 @@ async fn condemn(db: &Database, seq: u64, packs: &[u8], now_ms: u64) -> Appended
 
 async fn an_object_is_there_once_it_is_committed(db: &Database) {
     let vault = with_vault(db, 1, 1000).await;
-    let envelope = ObjectKey::Envelope { epoch: Epoch(300), addressee: [4; 16] };
+    let envelope = ObjectKey::envelope(Epoch(300), [4; 16]);
 
     let reservation = reserve(db, vault, envelope, 100).await;
     assert_eq!(db.object(&vault, &envelope).await.unwrap(), None);
