@@ -14,7 +14,7 @@ CREATE TABLE cards (
     user_id BYTEA NOT NULL REFERENCES users,
     seq BIGINT NOT NULL,
     time_ms BIGINT NOT NULL,
-    entry BYTEA NOT NULL CHECK (octet_length(entry) <= 65536),
+    entry BYTEA NOT NULL CHECK (octet_length(entry) <= 1048576),
     PRIMARY KEY (user_id, seq)
 );
 

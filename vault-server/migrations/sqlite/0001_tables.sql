@@ -14,7 +14,7 @@ CREATE TABLE cards (
     user_id BLOB NOT NULL REFERENCES users,
     seq INTEGER NOT NULL,
     time_ms INTEGER NOT NULL,
-    entry BLOB NOT NULL CHECK (octet_length(entry) <= 65536),
+    entry BLOB NOT NULL CHECK (octet_length(entry) <= 1048576),
     PRIMARY KEY (user_id, seq)
 ) STRICT;
 

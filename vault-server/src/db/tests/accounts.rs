@@ -13,6 +13,7 @@ on_both_engines!(
     an_invite_of_a_known_user_extends_the_card,
     of_many_joins_with_one_invite_one_is_done,
     a_card_grows_by_the_next_entry_only,
+    an_entry_may_be_as_long_as_the_protocol_says,
     a_device_is_on_one_card_only,
     a_revoked_device_is_gone_at_once,
     a_suspended_user_is_known_as_such_at_once,
@@ -113,6 +114,16 @@ async fn a_card_grows_by_the_next_entry_only(db: &Database) {
 
     let newest = db.newest_card_entry(&user(1)).await.unwrap().unwrap();
     assert_eq!((newest.seq, newest.entry), (1, entry(1, 1, &[1, 2]).entry));
+}
+
+async fn an_entry_may_be_as_long_as_the_protocol_says(db: &Database) {
+    with_user(db, 1, 0).await;
+    let long = vec![1; vault_core::wire::limits::CARD_BYTES as usize];
+
+    let put = db.append_card_entry(NewCardEntry { entry: long.clone(), ..entry(1, 1, &[1]) }).await.unwrap();
+
+    assert_eq!(put, EntryPut::Done);
+    assert_eq!(db.newest_card_entry(&user(1)).await.unwrap().unwrap().entry, long);
 }
 
 async fn a_device_is_on_one_card_only(db: &Database) {
