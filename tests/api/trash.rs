@@ -1,7 +1,8 @@
 //! What is condemned: out of sight at once, off the disk late, and back again if an owner says so.
 
 use vault_core::id::PackId;
-use vault_core::log::{Body, Condemn};
+use vault_core::log::testing::commit;
+use vault_core::log::{Body, Commit, Condemn};
 use vault_core::object::ObjectKey;
 use vault_core::time::Timestamp;
 use vault_core::wire::v1::paths;
@@ -101,6 +102,32 @@ fn who_stores_an_object_again_makes_it_younger_never_older() {
     assert_eq!(world.server.empty_trash(), 0);
     world.server.clock.add_seconds(10 * DAY_SECONDS + 60);
     assert_eq!(world.server.empty_trash(), 1);
+}
+
+#[test]
+fn index_objects_that_no_statement_names_go_after_a_week() {
+    let mut world = World::with(|config| config.keeping.grace_days = 1);
+    let (named, unnamed) = (world.put_index(b"named"), world.put_index(b"unnamed"));
+    world.log.push_commit(&world.people.laptop, Commit { indexes: vec![named], ..commit(1, 1) });
+    assert_eq!(world.send_last(&world.laptop()), 201);
+    let is_there = |world: &World, id| world.laptop().get(&world.path(ObjectKey::Index(id))).status == 200;
+    let sweep = |world: &World| {
+        let now_ms = world.server.clock.now_ms();
+        world.server.with_jobs(async |jobs| vault_server::jobs::sweep(jobs, now_ms).await.unwrap().unnamed)
+    };
+
+    world.server.clock.add_seconds(6 * DAY_SECONDS);
+    let young = world.put_index(b"young");
+    assert_eq!(sweep(&world), 0);
+    world.server.clock.add_seconds(DAY_SECONDS + 60);
+    assert_eq!(sweep(&world), 1);
+
+    assert!(is_there(&world, named) && is_there(&world, young) && !is_there(&world, unnamed));
+    let trash = world.laptop().get(&paths::trash(&world.vault())).json();
+    assert_eq!(trash["objects"][0]["path"], ObjectKey::Index(unnamed).path());
+    world.server.clock.add_seconds(DAY_SECONDS + 60);
+    assert_eq!(world.server.empty_trash(), 1);
+    assert_eq!(world.used(), 10);
 }
 
 #[test]

@@ -81,7 +81,7 @@ CREATE TABLE log (
     PRIMARY KEY (vault, seq)
 );
 
--- A state of 0 is reserved, 1 stored, 2 trash, 3 damaged, 4 leaving.
+-- A state of 0 is reserved, 1 stored, 2 trash, 3 damaged, 4 leaving. Unnamed is an index object that no statement has named yet.
 CREATE TABLE objects (
     vault BYTEA NOT NULL REFERENCES vaults,
     name BYTEA NOT NULL CHECK (octet_length(name) BETWEEN 17 AND 33),
@@ -91,10 +91,12 @@ CREATE TABLE objects (
     condemned_ms BIGINT NOT NULL,
     checked_ms BIGINT NOT NULL,
     reservation BIGINT NOT NULL,
+    unnamed BIGINT NOT NULL CHECK (unnamed IN (0, 1)),
     PRIMARY KEY (vault, name)
 );
 CREATE INDEX objects_on_the_way ON objects (state, stored_ms) WHERE state IN (0, 4);
 CREATE INDEX objects_in_trash ON objects (vault, condemned_ms, size) WHERE state = 2;
+CREATE INDEX objects_unnamed ON objects (stored_ms) WHERE unnamed = 1 AND state = 1;
 CREATE INDEX objects_to_check ON objects (checked_ms) WHERE state = 1;
 
 CREATE TABLE nonces (

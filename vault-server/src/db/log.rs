@@ -6,7 +6,7 @@ use vault_core::id::{IndexId, PackId, Seq, StatementHash, VaultId};
 use vault_core::log::Head;
 use vault_core::object::ObjectKey;
 
-use super::objects::{condemn, first_missing};
+use super::objects::{condemn, name_all};
 use super::session::{Row, Session, args};
 use super::vaults::set_members;
 use super::{AuditRecord, Database, DbError, Member, audit};
@@ -125,7 +125,7 @@ async fn append(session: &mut Session, new: &NewStatement) -> Result<Appended, D
         return what_stands(session, new).await;
     }
     let effects = &new.effects;
-    if let Some(missing) = first_missing(session, &new.vault, &effects.needs).await? {
+    if let Some(missing) = name_all(session, &new.vault, &effects.needs).await? {
         return Ok(session.undo(Appended::Missing(missing)));
     }
     insert_statement(session, &new.vault, new.seq, &new.statement, &new.hash, &new.receipt).await?;

@@ -8,6 +8,8 @@
 //!                                                  └── put again ── damaged ◀── scrub        └── the file goes here
 //! ```
 //!
+//! An index object that no statement has named long after it was stored goes to the trash by itself.
+//!
 //! Only `stored` ones are served. So a crash leaves a row without a file that nobody is shown, and never the other way round. A
 //! reservation has a random number, and who comes with an old one has lost it.
 
@@ -188,16 +190,18 @@ impl Database {
     }
 }
 
-/// The first of the objects that is not stored.
-pub(super) async fn first_missing(
+/// Notes that a statement names the objects; the first of them that is not stored.
+pub(super) async fn name_all(
     session: &mut Session,
     vault: &VaultId,
     keys: &[ObjectKey],
 ) -> Result<Option<ObjectKey>, DbError> {
     for key in keys {
-        let sql = "SELECT 1 FROM objects WHERE vault = $1 AND name = $2 AND state = 1";
-        if session.row(sql, args![vault, name_of(key)]).await?.is_none() {
-            return Ok(Some(*key));
+        let sql = "SELECT unnamed FROM objects WHERE vault = $1 AND name = $2 AND state = 1";
+        let Some(row) = session.row(sql, args![vault, name_of(key)]).await? else { return Ok(Some(*key)) };
+        if row.uint(0)? == 1 {
+            let sql = "UPDATE objects SET unnamed = 0 WHERE vault = $1 AND name = $2";
+            session.execute(sql, args![vault, name_of(key)]).await?;
         }
     }
     Ok(None)

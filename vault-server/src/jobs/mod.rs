@@ -40,6 +40,8 @@ pub struct JobSettings {
     pub min_age: Duration,
     /// The longest time an upload can take; what is left of older ones is swept.
     pub longest_upload: Duration,
+    /// How long an index object may be there before a statement names it. A backup names one as soon as it has stored it.
+    pub unnamed: Duration,
     /// How much of the stored packs and index objects is read through each day, of 100.
     pub scrub_percent: u8,
 }
@@ -51,6 +53,7 @@ impl Default for JobSettings {
             min_age: Duration::ZERO,
             // The largest object at the slowest rate takes four and a half hours.
             longest_upload: Duration::from_millis(6 * HOUR_MS),
+            unnamed: Duration::from_millis(7 * DAY_MS),
             scrub_percent: 3,
         }
     }

@@ -24,6 +24,8 @@ pub struct SweepReport {
     pub orphans: u64,
     /// Files of uploads that ended half-way.
     pub incoming: u64,
+    /// Index objects that no statement named, now in the trash.
+    pub unnamed: u64,
     /// Nonces that cannot be used any more.
     pub nonces: u64,
     /// Requests of devices that have ended.
@@ -42,7 +44,22 @@ pub async fn sweep(jobs: &Jobs, now_ms: u64) -> Result<SweepReport, UploadError>
     let (objects, age) = (jobs.objects.clone(), jobs.settings.longest_upload);
     report.incoming = blocking(move || objects.remove_incoming(age)).await?;
     report.orphans = sweep_orphans(jobs, now_ms).await?;
+    report.unnamed = sweep_unnamed(jobs, now_ms).await?;
     Ok(report)
+}
+
+/// Moves to the trash what backups that ended half-way left: clients cannot condemn it, since it is in nobody's force.
+async fn sweep_unnamed(jobs: &Jobs, now_ms: u64) -> Result<u64, UploadError> {
+    let before_ms = now_ms.saturating_sub(as_millis(jobs.settings.unnamed));
+    let (mut count, mut after) = (0, None);
+    loop {
+        let vaults = jobs.db.vaults_with_unnamed(after.as_ref(), before_ms).await?;
+        let Some(last) = vaults.last() else { return Ok(count) };
+        after = Some(*last);
+        for vault in vaults {
+            count += jobs.db.trash_unnamed(vault, before_ms, now_ms).await?;
+        }
+    }
 }
 
 /// Removes at once what uploads and removals left when the server ended.

@@ -108,6 +108,42 @@ impl Database {
         .await
     }
 
+    /// Vaults, beyond `after`, with index objects that were stored before `before_ms` and that no statement has named.
+    pub async fn vaults_with_unnamed(
+        &self,
+        after: Option<&VaultId>,
+        before_ms: u64,
+    ) -> Result<Vec<VaultId>, DbError> {
+        let sql = "SELECT DISTINCT vault FROM objects
+                   WHERE unnamed = 1 AND state = 1 AND stored_ms < $2 AND vault > $1 ORDER BY vault LIMIT 100";
+        let after = after.map_or(&[][..], |vault| &vault.as_bytes()[..]);
+        let rows = self.reader().await?.rows(sql, args![after, before_ms]).await?;
+        rows.iter().map(|row| row.id(0)).collect()
+    }
+
+    /// Moves to the trash the index objects of a vault that were stored before `before_ms` and that no statement has named; how many.
+    ///
+    /// A statement that names one now either came first, and it stays, or does not find it, and is not taken.
+    pub async fn trash_unnamed(&self, vault: VaultId, before_ms: u64, now_ms: u64) -> Result<u64, DbError> {
+        self.write((vault, before_ms, now_ms), |session, (vault, before_ms, now_ms)| {
+            Box::pin(async move {
+                lock(session, vault).await?;
+                let sql = "UPDATE objects SET state = 2, condemned_ms = $3, reservation = 0
+                           WHERE vault = $1 AND unnamed = 1 AND state = 1 AND stored_ms < $2 RETURNING size";
+                let rows = session.rows(sql, args![vault, *before_ms, *now_ms]).await?;
+                if rows.is_empty() {
+                    return Ok(0);
+                }
+                change_trashed(session, vault, sum(&rows, 0)?, true).await?;
+                let object = format!("{} index objects", rows.len());
+                let record = AuditRecord { device: None, action: "sweep", object, address: String::new() };
+                audit::append(session, vault, Some(&record), *now_ms).await?;
+                Ok(rows.len() as u64)
+            })
+        })
+        .await
+    }
+
     /// Begins to remove what is left of uploads that were reserved before `before_ms`, and of removals begun before then,
     /// some at once. No upload and no removal may take as long as that.
     pub async fn stale(&self, before_ms: u64, now_ms: u64) -> Result<Vec<Removal>, DbError> {
@@ -142,8 +178,8 @@ impl Database {
                     return Ok(None);
                 }
                 let sql = "INSERT INTO objects
-                             (vault, name, size, state, stored_ms, condemned_ms, checked_ms, reservation)
-                           VALUES ($1, $2, 0, 4, $3, $3, 0, $4) ON CONFLICT (vault, name) DO NOTHING";
+                             (vault, name, size, state, stored_ms, condemned_ms, checked_ms, reservation, unnamed)
+                           VALUES ($1, $2, 0, 4, $3, $3, 0, $4, 0) ON CONFLICT (vault, name) DO NOTHING";
                 let is_new = session.execute(sql, args![vault, name_of(key), *now_ms, *token]).await? == 1;
                 Ok(is_new.then(|| Removal::new(*vault, *key, *token)))
             })

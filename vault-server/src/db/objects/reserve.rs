@@ -1,7 +1,7 @@
 //! Reserving place for an object before its first byte, and committing it after its last one is on the disk.
 
 use vault_core::id::VaultId;
-use vault_core::object::ObjectKey;
+use vault_core::object::{ObjectKey, ObjectKind};
 
 use super::removal::Removal;
 use super::{ObjectState, name_of};
@@ -126,9 +126,10 @@ async fn reserve(session: &mut Session, wanted: &Wanted) -> Result<Reserved, DbE
                 return Ok(session.undo(refused));
             }
             let sql = "INSERT INTO objects
-                         (vault, name, size, state, stored_ms, condemned_ms, checked_ms, reservation)
-                       VALUES ($1, $2, $3, 0, $4, 0, 0, $5)";
-            let values = args![wanted.vault, name, wanted.size, wanted.now_ms, wanted.token];
+                         (vault, name, size, state, stored_ms, condemned_ms, checked_ms, reservation, unnamed)
+                       VALUES ($1, $2, $3, 0, $4, 0, 0, $5, $6)";
+            let unnamed = starts_unnamed(&wanted.key);
+            let values = args![wanted.vault, name, wanted.size, wanted.now_ms, wanted.token, unnamed];
             session.execute(sql, values).await?;
             return Ok(Reserved::New(wanted.reservation(false)));
         }
@@ -151,6 +152,11 @@ async fn reserve(session: &mut Session, wanted: &Wanted) -> Result<Reserved, DbE
     let sql = "UPDATE objects SET stored_ms = $3 WHERE vault = $1 AND name = $2 AND state = 0";
     session.execute(sql, args![wanted.vault, name, wanted.now_ms]).await?;
     Ok(Reserved::New(wanted.reservation(replaces)))
+}
+
+/// 1 for what goes by itself unless a statement names it.
+fn starts_unnamed(key: &ObjectKey) -> u64 {
+    u64::from(key.kind() == ObjectKind::Index)
 }
 
 /// Counts an object of another length in the place of a reserved one.
@@ -210,10 +216,13 @@ async fn commit(
     }
     let name = name_of(&reservation.key);
     let before = state_of(session, vault, &name).await?;
+    // What was in the trash, no statement names any more.
     let sql =
-        "UPDATE objects SET state = 1, stored_ms = $4, checked_ms = $4, condemned_ms = 0, reservation = 0
-               WHERE vault = $1 AND name = $2 AND reservation = $3 AND state IN (0, 2, 3)";
-    if session.execute(sql, args![vault, name, reservation.token, now_ms]).await? == 0 {
+        "UPDATE objects SET state = 1, stored_ms = $4, checked_ms = $4, condemned_ms = 0, reservation = 0,
+                            unnamed = CASE WHEN state = 2 THEN $5 ELSE unnamed END
+         WHERE vault = $1 AND name = $2 AND reservation = $3 AND state IN (0, 2, 3)";
+    let values = args![vault, name, reservation.token, now_ms, starts_unnamed(&reservation.key)];
+    if session.execute(sql, values).await? == 0 {
         return Ok(Committed::Lost);
     }
     if let Some((ObjectState::Trash, size, _)) = before {

@@ -18,6 +18,7 @@ on_both_engines!(
     the_trash_is_emptied_when_both_times_are_over,
     a_mass_deletion_holds_the_trash,
     a_small_vault_is_tidied_without_a_hold,
+    index_objects_that_no_statement_names_go_to_the_trash,
     a_condemned_object_may_be_put_again,
     a_damaged_object_may_be_put_again,
     what_uploads_left_is_swept,
@@ -273,6 +274,49 @@ async fn a_small_vault_is_tidied_without_a_hold(db: &Database) {
         Appended::Done { held: true },
         "with what was condemned within the day"
     );
+}
+
+async fn index_objects_that_no_statement_names_go_to_the_trash(db: &Database) {
+    let vault = with_vault(db, 1, 1000).await;
+    let index = |n: u8| ObjectKey::Index(IndexId::new([n; 32]));
+    for n in 1..=3 {
+        store(db, vault, index(n), 10).await;
+    }
+    for key in [pack(1), ObjectKey::Identity(user(1))] {
+        store(db, vault, key, 10).await;
+    }
+    let name = async |seq, n| {
+        db.append(statement(1, seq, Effects { needs: vec![index(n)], ..Effects::default() })).await.unwrap()
+    };
+    assert_eq!(name(1, 1).await, Appended::Done { held: false });
+
+    assert!(db.vaults_with_unnamed(None, NOW).await.unwrap().is_empty(), "too young");
+    assert_eq!(db.trash_unnamed(vault, NOW, NOW + 5).await.unwrap(), 0, "too young");
+    assert_eq!(db.vaults_with_unnamed(None, NOW + 1).await.unwrap(), [vault]);
+    assert!(db.vaults_with_unnamed(Some(&vault), NOW + 1).await.unwrap().is_empty());
+    assert_eq!(name(2, 2).await, Appended::Done { held: false }, "just before");
+    assert_eq!(db.trash_unnamed(vault, NOW + 1, NOW + 5).await.unwrap(), 1);
+
+    assert_eq!(name(3, 3).await, Appended::Missing(index(3)));
+    let trash = db.trash(&vault, None, 10).await.unwrap();
+    assert_eq!(trash.iter().map(|o| (o.key, o.condemned_ms)).collect::<Vec<_>>(), [(index(3), NOW + 5)]);
+    assert_eq!(used(db, vault).await, (50, 10));
+    let audit = db.audit_entries(&vault, 0, 10).await.unwrap();
+    let last = audit.last().unwrap();
+    assert_eq!((last.device, last.action.as_str(), last.object.as_str()), (None, "sweep", "1 index objects"));
+
+    // Put again, it may be named again, and goes again if it is not.
+    store(db, vault, index(3), 10).await;
+    assert_eq!(db.trash_unnamed(vault, NOW + 1, NOW + 6).await.unwrap(), 1);
+    store(db, vault, index(3), 10).await;
+    assert_eq!(name(3, 3).await, Appended::Done { held: false });
+    assert!(db.vaults_with_unnamed(None, NOW + 1).await.unwrap().is_empty());
+    // What was condemned and is put again is named by nothing any more.
+    let condemned = Effects { indexes_to_trash: vec![IndexId::new([1; 32])], ..Effects::default() };
+    db.append(statement(1, 4, condemned)).await.unwrap();
+    store(db, vault, index(1), 10).await;
+    assert_eq!(db.trash_unnamed(vault, NOW + 1, NOW + 7).await.unwrap(), 1);
+    assert_eq!(db.recount(vault).await.unwrap(), Recount::default());
 }
 
 async fn a_condemned_object_may_be_put_again(db: &Database) {
