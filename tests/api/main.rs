@@ -11,5 +11,6 @@ mod matrix;
 mod objects;
 mod proxies;
 mod story;
+mod timing;
 mod trash;
 mod world;

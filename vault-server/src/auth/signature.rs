@@ -1,7 +1,7 @@
 //! The signature of a request: verified before its body is read, and before anything else of it is believed.
 //!
-//! Whatever is wrong, the answer and the work are the same: one look-up of a device, one verification, with a key that nobody has
-//! where there is no other. What was wrong is in the log only.
+//! Whatever is wrong, the answer and the work are the same: one look-up of a device in the database, one verification, with a key
+//! that nobody has where there is no other. What was wrong is in the log only.
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -98,20 +98,35 @@ type Verified = Result<(DeviceRecord, Signed), AuthFailure>;
 async fn verify(request: &HttpRequest, state: &State) -> Result<Verified, ApiError> {
     let claimed = claim(request);
     let device = claimed.as_ref().map_or(DeviceId::new([0; 16]), Claimed::device);
+    let is_in_memory = state.db.has_in_memory(&device);
     let record = state.db.device(&device).await?.filter(|record| !record.suspended);
+    let verified = verify_as(request, state, claimed, record);
+    if is_in_memory && verified.is_err() {
+        // Who forges shall not learn by the time that the device was here a moment ago.
+        state.db.stored_device(&device).await?;
+    }
+    Ok(verified)
+}
+
+fn verify_as(
+    request: &HttpRequest,
+    state: &State,
+    claimed: Result<Claimed, Unauthorized>,
+    record: Option<DeviceRecord>,
+) -> Verified {
     let key = VerifyingKey(record.as_ref().map_or(NOBODYS_KEY, |record| record.signing_key));
     let Ok(claimed) = claimed else {
         // As much work as with a signature.
         let _ = key.verify("", &[0; 256], &[0; 64]);
-        return Ok(Err(AuthFailure::Malformed));
+        return Err(AuthFailure::Malformed);
     };
     let signed = verify_with(request, &claimed, &key);
-    Ok(match (record, signed) {
+    match (record, signed) {
         (None, _) => Err(AuthFailure::UnknownDevice),
         (Some(_), Err(Unauthorized)) => Err(AuthFailure::BadSignature),
         (Some(_), Ok(_)) if !is_for_us(request, state) => Err(AuthFailure::OtherAuthority),
         (Some(record), Ok(signed)) => Ok((record, signed)),
-    })
+    }
 }
 
 /// Verifies a request by a key that no card vouches for, of a new device that waits to be put on one; returns what its body must be.

@@ -112,6 +112,16 @@ impl Database {
         Ok(found)
     }
 
+    /// Whether [`Self::device`] would answer from memory.
+    pub fn has_in_memory(&self, device: &DeviceId) -> bool {
+        self.inner.devices.get(device).is_some()
+    }
+
+    /// As [`Self::device`], but never from memory.
+    pub async fn stored_device(&self, device: &DeviceId) -> Result<Option<DeviceRecord>, DbError> {
+        device_record(&mut self.reader().await?, device).await
+    }
+
     /// All devices on the newest entry of a user's card, ascending.
     pub async fn devices_of(&self, user: &UserId) -> Result<Vec<DeviceRecord>, DbError> {
         let sql = "SELECT d.device, d.user_id, d.signing_key, d.kind, u.suspended
