@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test ends where something is not as expected")]
 
 mod cards;
+mod directory;
 mod forgeries;
 mod join;
 mod limits;

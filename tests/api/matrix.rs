@@ -40,6 +40,7 @@ fn expected(who: Who, method: &str, pattern: &str) -> u16 {
     match (method, pattern, who) {
         // Only the device that waits; none of these.
         ("GET", paths::DEVICE_ANSWER, _) | ("PUT", paths::DEVICE_CONSENT, _) => 401,
+        (_, paths::DIRECTORY, AppendOnly) => 403,
         (_, paths::CARD_ENTRY, Editor | Reader | Stranger) => 404,
         ("PUT", paths::DEVICE_ANSWER | paths::CARD_ENTRY | paths::VAULT, AppendOnly)
         | ("PUT", paths::VAULT, Editor | Reader | Stranger)
@@ -62,6 +63,7 @@ fn target(world: &World, asked: &Asked, pattern: &str) -> String {
         .replace("{vault}", &world.vault().to_hex())
         .replace("{user}", &world.people.alice.id().to_hex())
         .replace("{seq}", "1")
+        .replace("{name}", "test")
         .replace("{request}", &asked.request.to_hex())
         .replace("{path:.*}", &ObjectKey::Pack(asked.pack).path());
     if pattern == paths::OBJECTS { path + "?kind=packs" } else { path }

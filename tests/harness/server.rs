@@ -25,7 +25,7 @@ use vault_core::wire::invite::InviteUrl;
 use vault_core::wire::signing::{Body, Parts, Signer};
 use vault_core::wire::v1::join::{JoinAnswer, JoinRequest};
 use vault_core::wire::v1::paths;
-use vault_core::wire::{Authority, Binary, ByteText};
+use vault_core::wire::{Authority, Binary, ByteText, UserName};
 use vault_server::config::{Config, Tls};
 use vault_server::db::{Database, PostgresServer};
 use vault_server::invites::{self, NO_LIMIT, Terms};
@@ -203,8 +203,14 @@ impl TestServer {
 
     /// What comes of a join with that card entry.
     pub fn try_join(&self, invite: &InviteUrl, entry: &[u8]) -> Answer {
+        self.try_join_as(invite, entry, None)
+    }
+
+    /// The same, wanting a name.
+    pub fn try_join_as(&self, invite: &InviteUrl, entry: &[u8], name: Option<&str>) -> Answer {
         let mac = Binary(invite.auth().join_mac(entry));
-        let asked = JoinRequest { invite: invite.invite, entry: ByteText(entry.to_vec()), mac };
+        let name = name.map(|name| UserName::parse(name).unwrap());
+        let asked = JoinRequest { invite: invite.invite, entry: ByteText(entry.to_vec()), mac, name };
         let body = serde_json::to_vec(&asked).unwrap();
         self.send(&Request::open("POST", paths::JOIN, &self.authority(), Some(body)).json())
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use vault_core::chunk::compress::{InvalidLevel, Level};
 use vault_core::chunk::cut::Params;
 use vault_core::ops::check::Budget;
+use vault_core::wire::UserName;
+use vault_core::wire::name::ParseNameError;
 
 use duration::NotADuration;
 
@@ -18,6 +20,11 @@ use duration::NotADuration;
     "not a size: expected a number of bytes, or one with K, M, G or T (powers of 1024), as in 500M or 1.5GiB"
 )]
 pub(crate) struct NotASize;
+
+/// Reads the name of a person.
+pub(crate) fn user_name(text: &str) -> Result<UserName, ParseNameError> {
+    UserName::parse(text)
+}
 
 /// Reads a number of bytes: `1048576`, `500M`, `1.5 GiB`, `10MB`.
 ///

@@ -33,6 +33,7 @@ api! {
     paths::SERVER => { GET: v1::server::get }
     paths::JOIN => { POST: v1::join::post }
     paths::ME => { GET: v1::me::get }
+    paths::DIRECTORY => { GET: v1::directory::get }
     paths::CARD => { GET: v1::cards::list }
     paths::CARD_ENTRY => { PUT: v1::cards::put }
     paths::DEVICE_REQUESTS => { POST: v1::device_requests::post }

@@ -10,7 +10,9 @@ use vault_core::keys::age_file::MAX_WORK_FACTOR;
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::net::{NetError, NetErrorKind, ServerUrl, Trust};
 use vault_core::ops::cards;
+use vault_core::wire::UserName;
 use vault_core::wire::invite::InviteUrl;
+use vault_core::wire::v1::me::Me;
 use zeroize::Zeroizing;
 
 use crate::context::Context;
@@ -20,6 +22,7 @@ use crate::identity;
 use crate::servers::Joined;
 use crate::ui::progress::Display;
 use crate::ui::{json, summary};
+use crate::values;
 
 /// Join a server with an invite
 ///
@@ -31,6 +34,10 @@ pub(crate) struct Join {
     /// The invite in quotes, or `-` to read it from standard input
     #[arg(value_name = "URL")]
     invite: String,
+
+    /// Name by which others on the server find you [default: what the invite says]
+    #[arg(long, value_name = "NAME", value_parser = values::user_name)]
+    name: Option<UserName>,
 
     /// Join anew, though this machine has joined the server before
     #[arg(long)]
@@ -58,12 +65,16 @@ impl Join {
         let device = context.device()?;
         let recovering = context.stranger(&url, trust)?.asked_by(identity.recovery_key());
         let display = Display::new(context.ui);
-        let joined =
-            cards::join((&stranger, &recovering), &invite, (&identity, &device), &context.around(&display)?)
-                .map_err(|error| match error {
-                    Error::Net(error) => of_first_contact(&url, error),
-                    error => error.into(),
-                })?;
+        let joined = cards::join(
+            (&stranger, &recovering),
+            (&invite, self.name.as_ref()),
+            (&identity, &device),
+            &context.around(&display)?,
+        )
+        .map_err(|error| match error {
+            Error::Net(error) => of_first_contact(&url, error),
+            error => error.into(),
+        })?;
         display.finish();
         let known = Joined {
             url,
@@ -76,10 +87,22 @@ impl Join {
         };
         servers.join(&known)?;
         let me = context.server(&known)?.me().map_err(Error::from)?;
+        self.compare_name(context, &me);
         let document = json::servers::Join::new(&known, &device.device_id(), &me, joined.known);
         let text = summary::servers::join(&known, &device.device_id(), &me);
         context.ui.result(&document, &text).map_err(CliError::Output)?;
         Ok(Exit::Done)
+    }
+
+    /// Says where one has another name than one wants.
+    fn compare_name(&self, context: &Context, me: &Me) {
+        if let (Some(wanted), Some(has)) = (&self.name, &me.name)
+            && wanted != has
+        {
+            context.ui.warn(&format!(
+                "you are called {has} there already, not {wanted}: only the operator can change it"
+            ));
+        }
     }
 
     fn text(&self) -> Result<Zeroizing<String>, CliError> {

@@ -128,7 +128,7 @@ fn net_kind(kind: NetErrorKind) -> ErrorKind {
             ErrorKind::Permission
         }
         NetErrorKind::NotFound => ErrorKind::NotFound,
-        NetErrorKind::Taken | NetErrorKind::Expired => ErrorKind::Conflict,
+        NetErrorKind::Taken | NetErrorKind::NameTaken | NetErrorKind::Expired => ErrorKind::Conflict,
         NetErrorKind::Quota | NetErrorKind::Full => ErrorKind::Full,
         NetErrorKind::Integrity => ErrorKind::Integrity,
         NetErrorKind::Interrupted => ErrorKind::Interrupted,

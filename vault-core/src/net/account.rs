@@ -12,9 +12,12 @@ use crate::id::{RequestId, UserId, VaultId};
 use crate::wire::encoding::{Binary, ByteText};
 use crate::wire::entries::Entries;
 use crate::wire::invite::InviteUrl;
+use crate::wire::limits;
+use crate::wire::name::UserName;
 use crate::wire::problem::Problem;
 use crate::wire::v1::audit::{AuditEntry, AuditHead, AuditPage};
 use crate::wire::v1::devices::{NewDevice, RequestMade, RequestedDevice};
+use crate::wire::v1::directory::DirectoryEntry;
 use crate::wire::v1::join::{JoinAnswer, JoinRequest};
 use crate::wire::v1::me::Me;
 use crate::wire::v1::paths;
@@ -51,10 +54,20 @@ impl Server {
     /// Uses an invite up: brings a card entry, and gets the receipt key. Asked once only; if the answer is lost, the card tells whether it
     /// arrived.
     pub fn join(&self, invite: &InviteUrl, entry: &[u8]) -> Result<Joined, NetError> {
+        self.join_as(invite, entry, None)
+    }
+
+    /// As [`Self::join`], by a user who wants to be called so there.
+    pub fn join_as(
+        &self,
+        invite: &InviteUrl,
+        entry: &[u8],
+        name: Option<&UserName>,
+    ) -> Result<Joined, NetError> {
         let auth = invite.auth();
         let mac = Binary(auth.join_mac(entry));
-        let json =
-            self.to_json(&JoinRequest { invite: invite.invite, entry: ByteText(entry.to_vec()), mac })?;
+        let (entry_text, name) = (ByteText(entry.to_vec()), name.cloned());
+        let json = self.to_json(&JoinRequest { invite: invite.invite, entry: entry_text, mac, name })?;
         let answer = self.ask(&Request::post(paths::JOIN.to_owned(), &json).open())?;
         let answer: JoinAnswer = self.json(&answer)?;
         auth.verify_joined(&answer.receipt_key, entry, &answer.mac.0)
@@ -86,6 +99,15 @@ impl Server {
     pub fn me(&self) -> Result<Me, NetError> {
         let answer = self.ask(&Request::get(paths::ME.to_owned()))?;
         self.json(&answer)
+    }
+
+    /// Who has a name, if anybody has: the server's word, and no more.
+    pub fn user_named(&self, name: &UserName) -> Result<Option<UserId>, NetError> {
+        match self.ask(&Request::get(paths::directory(name))) {
+            Ok(answer) => self.json(&answer).map(|DirectoryEntry { user }| Some(user)),
+            Err(error) if error.kind() == NetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A user's card from entry `from` on, to its end.

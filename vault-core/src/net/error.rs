@@ -120,6 +120,8 @@ pub enum NetErrorKind {
     NotFound,
     /// The number or name is taken.
     Taken,
+    /// Another user has the name.
+    NameTaken,
     /// An invite or request that is used up or too old.
     Expired,
     /// The user's or the vault's quota is full.
@@ -161,6 +163,7 @@ fn kind_of(code: Code, status: u16) -> NetErrorKind {
         Code::Forbidden => NetErrorKind::Forbidden,
         Code::NotFound => NetErrorKind::NotFound,
         Code::Taken | Code::Differs => NetErrorKind::Taken,
+        Code::NameTaken => NetErrorKind::NameTaken,
         Code::InviteUsed | Code::Expired => NetErrorKind::Expired,
         Code::QuotaExceeded => NetErrorKind::Quota,
         Code::StorageFull => NetErrorKind::Full,

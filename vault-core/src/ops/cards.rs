@@ -14,6 +14,7 @@ use crate::keys::identity_file::UserIdentity;
 use crate::log::DeviceKind;
 use crate::net::{CardAppended, NetError, NetErrorKind, Server};
 use crate::time::Timestamp;
+use crate::wire::UserName;
 use crate::wire::invite::InviteUrl;
 use crate::wire::v1::devices::NewDevice;
 
@@ -111,10 +112,10 @@ pub fn change(
 
 /// Uses an invite up: with the first entry of a card, or where the user has one there with its next.
 ///
-/// `server` is asked without signatures, `recovering` by the recovery device of `identity`.
+/// `server` is asked without signatures, `recovering` by the recovery device of `identity`. A new user gets the name, if one is given.
 pub fn join(
     (server, recovering): (&Server, &Server),
-    invite: &InviteUrl,
+    (invite, name): (&InviteUrl, Option<&UserName>),
     (identity, device): (&UserIdentity, &DeviceKeys),
     around: &Surroundings<'_>,
 ) -> Result<Joined, Error> {
@@ -128,7 +129,7 @@ pub fn join(
     );
     let entry = first.sign(identity.root())?;
     let chain = Chain::begin(&user, &entry)?;
-    match use_up(server, invite, &entry) {
+    match use_up(server, (invite, name), &entry) {
         Ok(receipt_key) => return Ok(Joined { user, receipt_key, card: Seen::of(&chain), known: false }),
         Err(error) if matches!(error.kind(), NetErrorKind::Invalid | NetErrorKind::Taken) => {}
         Err(error) => return Err(error.into()),
@@ -137,7 +138,7 @@ pub fn join(
     let next = following(&chain, now, &|listed| put(listed, &devices));
     let entry = next.sign(identity.root())?;
     chain.append(&entry)?;
-    let receipt_key = use_up(server, invite, &entry)?;
+    let receipt_key = use_up(server, (invite, name), &entry)?;
     Ok(Joined { user, receipt_key, card: Seen::of(&chain), known: true })
 }
 
@@ -156,9 +157,13 @@ fn following(chain: &Chain, now: Timestamp, edit: &dyn Fn(&mut Vec<ListedDevice>
 }
 
 /// Joins; if the answer is lost, once more with the same entry, which the server knows again.
-fn use_up(server: &Server, invite: &InviteUrl, entry: &[u8]) -> Result<VerifyingKey, NetError> {
-    match server.join(invite, entry) {
-        Err(error) if error.kind() == NetErrorKind::Network => server.join(invite, entry),
+fn use_up(
+    server: &Server,
+    (invite, name): (&InviteUrl, Option<&UserName>),
+    entry: &[u8],
+) -> Result<VerifyingKey, NetError> {
+    match server.join_as(invite, entry, name) {
+        Err(error) if error.kind() == NetErrorKind::Network => server.join_as(invite, entry, name),
         result => result,
     }
     .map(|joined| joined.receipt_key)

@@ -255,7 +255,7 @@ fn kind_of_server(kind: NetErrorKind) -> StoreErrorKind {
         NetErrorKind::Unauthorized | NetErrorKind::ClockSkew | NetErrorKind::Forbidden => {
             StoreErrorKind::Permission
         }
-        NetErrorKind::Taken => StoreErrorKind::Conflict,
+        NetErrorKind::Taken | NetErrorKind::NameTaken => StoreErrorKind::Conflict,
         NetErrorKind::Quota | NetErrorKind::Full => StoreErrorKind::Full,
         NetErrorKind::Integrity => StoreErrorKind::Integrity,
         NetErrorKind::Protocol => StoreErrorKind::Unsupported,

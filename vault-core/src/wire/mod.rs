@@ -11,6 +11,7 @@ pub mod entries;
 pub mod fingerprint;
 pub mod invite;
 pub mod limits;
+pub mod name;
 pub mod problem;
 pub mod receipt;
 pub mod signing;
@@ -18,6 +19,7 @@ pub mod v1;
 
 pub use authority::Authority;
 pub use encoding::{Binary, ByteText, Millis, Number};
+pub use name::UserName;
 pub use problem::{Code, Problem};
 pub use receipt::Receipt;
 

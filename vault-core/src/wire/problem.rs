@@ -71,6 +71,8 @@ codes! {
     TooSlow = "too_slow", 408, "the body came too slowly", "send it again";
     /// The number or name is taken; with `head` for a log.
     Taken = "taken", 409, "the number is taken", "read what came first and try again";
+    /// Another user has the name.
+    NameTaken = "name_taken", 409, "another user has this name", "choose another name";
     /// Another object of that name is there.
     Differs = "differs", 409, "another object of that name is there", "run `vault check`";
     /// The invite was used, or too many wrong MACs used it up.

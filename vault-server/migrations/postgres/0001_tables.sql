@@ -10,6 +10,11 @@ CREATE TABLE users (
     created_ms BIGINT NOT NULL
 );
 
+CREATE TABLE names (
+    name TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
+    user_id BYTEA NOT NULL UNIQUE REFERENCES users
+);
+
 CREATE TABLE cards (
     user_id BYTEA NOT NULL REFERENCES users,
     seq BIGINT NOT NULL,

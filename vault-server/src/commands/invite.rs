@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Leave out the pin of the server's key: clients then trust the roots of their system
     #[arg(long)]
     no_pin: bool,
-    /// Whom it is for: shown in `user list`
+    /// Whom it is for: shown in `user list`, and if it can be one, the user's name
     #[arg(long, value_name = "NAME", default_value = "")]
     label: String,
 }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use vault_core::bytes::ByteSize;
 use vault_core::id::UserId;
+use vault_core::wire::UserName;
 use vault_server::Parts;
 use vault_server::config::{Config, parse_size};
-use vault_server::db::UserRecord;
+use vault_server::db::{Named, UserRecord};
 use vault_server::invites::{NO_LIMIT, quota_of};
 
 use super::{CommandError, moment, print, with_parts};
@@ -27,6 +28,13 @@ pub(crate) enum Verb {
     Resume {
         /// The user's id, or enough digits of its beginning
         user: String,
+    },
+    /// Give a user the name that others find them by, in place of the one they had
+    Name {
+        /// The user's id, or enough digits of its beginning
+        user: String,
+        /// Lower-case letters, digits, `.`, `_` and `-`
+        name: String,
     },
     /// Set what a user may store
     Quota {
@@ -50,6 +58,7 @@ pub(crate) fn run(verb: &Verb, config: &Config, json: bool) -> Result<ExitCode, 
             parts.db.set_suspended(user, false).await?;
             print(&format!("{user} is accepted again"))
         }
+        Verb::Name { user, name } => rename(parts, user, name).await,
         Verb::Quota { user, size } => {
             let bytes =
                 parse_size(size).ok_or_else(|| CommandError::Usage(format!("{size} is not a size")))?;
@@ -84,7 +93,8 @@ async fn list(parts: &Parts, json: bool) -> Result<(), CommandError> {
             .iter()
             .map(|user| {
                 serde_json::json!({
-                    "user": user.user.to_hex(), "label": user.label, "used": user.used,
+                    "user": user.user.to_hex(), "name": (!user.name.is_empty()).then_some(&user.name),
+                    "label": user.label, "used": user.used,
                     "quota": (user.quota != NO_LIMIT).then_some(user.quota), "suspended": user.suspended,
                     "created": user.created_ms,
                 })
@@ -92,15 +102,30 @@ async fn list(parts: &Parts, json: bool) -> Result<(), CommandError> {
             .collect();
         return print(&serde_json::json!({ "users": users }).to_string());
     }
-    let mut text = format!("{:<32}  {:>10}  {:>13}  {:<16}  {}", "user", "used", "quota", "joined", "label");
+    let mut text = format!(
+        "{:<32}  {:>10}  {:>13}  {:<16}  {:<16}  {}",
+        "user", "used", "quota", "joined", "name", "label"
+    );
     for user in &users {
         let (used, quota) = (ByteSize(user.used).to_string(), shown(user.quota));
         let suspended = if user.suspended { " (suspended)" } else { "" };
         let joined = moment(user.created_ms);
+        let (user, name, label) = (user.user, &user.name, &user.label);
         let _ =
-            write!(text, "\n{}  {used:>10}  {quota:>13}  {joined:<16}  {}{suspended}", user.user, user.label);
+            write!(text, "\n{user}  {used:>10}  {quota:>13}  {joined:<16}  {name:<16}  {label}{suspended}");
     }
     print(&text)
+}
+
+async fn rename(parts: &Parts, user: &str, name: &str) -> Result<(), CommandError> {
+    let parsed =
+        UserName::parse(name).map_err(|error| CommandError::Usage(format!("{name} is no name: {error}")))?;
+    let user = find(parts, user).await?;
+    match parts.db.set_name(user, parsed).await? {
+        Named::Done => print(&format!("{user} is called {name}")),
+        Named::Taken => Err(CommandError::NotInOrder(format!("another user is called {name}"))),
+        Named::NoUser => Err(CommandError::Usage(format!("there is no user {user}"))),
+    }
 }
 
 async fn find(parts: &Parts, text: &str) -> Result<UserId, CommandError> {

@@ -82,6 +82,8 @@ pub struct CardEntry {
 pub struct UserRecord {
     /// The user.
     pub user: UserId,
+    /// The name that others find the user by; empty if there is none.
+    pub name: String,
     /// What the operator wrote on the invite.
     pub label: String,
     /// Bytes that the vaults founded by the user may hold together.
@@ -169,15 +171,19 @@ impl Database {
 
     /// A user.
     pub async fn user(&self, user: &UserId) -> Result<Option<UserRecord>, DbError> {
-        let sql = "SELECT user_id, label, quota, used, suspended, card_seq, created_ms FROM users WHERE user_id = $1";
+        let sql =
+            "SELECT u.user_id, coalesce(n.name, ''), label, quota, used, suspended, card_seq, created_ms
+                   FROM users u LEFT JOIN names n ON n.user_id = u.user_id WHERE u.user_id = $1";
         let row = self.reader().await?.row(sql, args![user]).await?;
         row.as_ref().map(UserRecord::from_row).transpose()
     }
 
     /// Users by id, beyond `after`; at most `limit`.
     pub async fn users(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<UserRecord>, DbError> {
-        let sql = "SELECT user_id, label, quota, used, suspended, card_seq, created_ms FROM users
-                   WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+        let sql =
+            "SELECT u.user_id, coalesce(n.name, ''), label, quota, used, suspended, card_seq, created_ms
+                   FROM users u LEFT JOIN names n ON n.user_id = u.user_id
+                   WHERE u.user_id > $1 ORDER BY u.user_id LIMIT $2";
         let after = after.map_or(&[][..], |user| &user.as_bytes()[..]);
         let rows = self.reader().await?.rows(sql, args![after, u64::from(limit)]).await?;
         rows.iter().map(UserRecord::from_row).collect()
@@ -295,12 +301,13 @@ impl UserRecord {
     fn from_row(row: &Row) -> Result<Self, DbError> {
         Ok(Self {
             user: row.id(0)?,
-            label: row.text(1)?,
-            quota: row.uint(2)?,
-            used: row.uint(3)?,
-            suspended: row.uint(4)? != 0,
-            card_seq: row.uint(5)?,
-            created_ms: row.uint(6)?,
+            name: row.text(1)?,
+            label: row.text(2)?,
+            quota: row.uint(3)?,
+            used: row.uint(4)?,
+            suspended: row.uint(5)? != 0,
+            card_seq: row.uint(6)?,
+            created_ms: row.uint(7)?,
         })
     }
 }

@@ -3,10 +3,11 @@
 //! An invite is used up by one join, in the transaction that makes the account, or by too many wrong MACs.
 
 use vault_core::id::UserId;
+use vault_core::wire::UserName;
 
 use super::accounts::join_with_entry;
 use super::session::{Row, Session, args};
-use super::{Database, DbError, EntryPut, InviteId, NewCardEntry};
+use super::{Database, DbError, EntryPut, InviteId, NewCardEntry, names};
 
 /// An invite to be given out.
 #[derive(Clone)]
@@ -51,6 +52,8 @@ pub struct Join {
     pub invite: InviteId,
     /// The card's first entry, or the next one of a known user's.
     pub entry: NewCardEntry,
+    /// The name that the user wants to have.
+    pub name: Option<UserName>,
     /// Wrong MACs that use up an invite.
     pub max_wrong_macs: u64,
 }
@@ -66,6 +69,8 @@ pub enum Joined {
     Used,
     /// The invite has expired.
     Expired,
+    /// Another user has the name; the invite may be used again.
+    NameTaken,
     /// The entry cannot be appended; the invite may be used again.
     Refused(EntryPut),
 }
@@ -170,6 +175,10 @@ async fn do_join(session: &mut Session, join: &Join) -> Result<Joined, DbError> 
     match join_with_entry(session, &join.entry, invite.quota, &invite.label).await? {
         EntryPut::Done => {}
         refused => return Ok(Joined::Refused(refused)),
+    }
+    let names = (join.name.as_ref(), invite.label.as_str());
+    if !names::give_at_join(session, &join.entry.user, names).await? {
+        return Ok(session.undo(Joined::NameTaken));
     }
     let sql = "UPDATE invites SET used_by = $2 WHERE invite = $1";
     session.execute(sql, args![join.invite, join.entry.user]).await?;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `accounts` | users, their cards, the devices on the newest entries |
 //! | `invites` | what a new user comes with |
+//! | `names` | which user has which name |
 //! | `device_requests` | devices that wait to be put on a card |
 //! | `vaults` | vaults, who founded them, who may what in them, quota and usage |
 //! | `log` | statements, their receipts, and what they change |
@@ -19,7 +20,7 @@
 //!
 //! With SQLite there is one writer, so that writes never wait for each other but in its queue. PostgreSQL runs them side by side as
 //! `READ COMMITTED`: a transaction about a vault begins by updating the vault's row, and so do those about a user or an invite with
-//! theirs. What is read after that cannot change until the commit. Rows are locked in the order invite, vault, user.
+//! theirs. What is read after that cannot change until the commit. Rows are locked in the order invite, vault, user, name.
 
 mod accounts;
 mod audit;
@@ -31,6 +32,7 @@ mod invites;
 mod log;
 mod meta;
 mod migrations;
+mod names;
 mod nonces;
 mod objects;
 mod postgres;
@@ -53,6 +55,7 @@ pub use self::device_requests::{DeviceRequest, RequestAnswered};
 pub use self::error::DbError;
 pub use self::invites::{Invite, Join, Joined, NewInvite};
 pub use self::log::{Appended, Effects, LogEntry, NewStatement, Receipt};
+pub use self::names::Named;
 pub use self::objects::{
     Committed, Cursor, ObjectRecord, ObjectState, Removal, Reservation, Reserved, StoredObject, Undelete,
 };

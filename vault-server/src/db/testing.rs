@@ -73,7 +73,7 @@ pub(crate) fn invite(n: u8, quota: u64) -> NewInvite {
 }
 
 pub(crate) fn join(invite: u8, entry: NewCardEntry) -> Join {
-    Join { invite: [invite; 16], entry, max_wrong_macs: 5 }
+    Join { invite: [invite; 16], entry, name: None, max_wrong_macs: 5 }
 }
 
 /// A user of that number with a device of that number.

@@ -55,6 +55,7 @@ pub(super) fn next_step_of_net(error: &NetError, vault: Option<&str>) -> String 
         NetErrorKind::Full => "the server's operator must make room; what is stored stays stored".to_owned(),
         NetErrorKind::TooSlow => "run the command again on a better line, or later".to_owned(),
         NetErrorKind::Protocol => "compare `vault --version` with that of the server: update the older one".to_owned(),
+        NetErrorKind::NameTaken => "choose another name with `vault join … --name NAME`: the invite can still be used".to_owned(),
         NetErrorKind::Taken => "run the command again".to_owned(),
         NetErrorKind::Interrupted => "run the command again: it continues from what is stored".to_owned(),
         _ => "run the command again with --verbose; the server's log has more".to_owned(),

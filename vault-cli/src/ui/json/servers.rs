@@ -19,6 +19,7 @@ pub(crate) struct Join {
     pin: Option<String>,
     user: String,
     words: Vec<&'static str>,
+    name: Option<String>,
     device: String,
     /// Whether the user was known there before.
     known: bool,
@@ -34,6 +35,7 @@ impl Join {
             pin: joined.pin.map(|pin| pin.to_string()),
             user: joined.user.to_hex(),
             words: user_words(&joined.user).to_vec(),
+            name: me.name.as_ref().map(ToString::to_string),
             device: device.to_hex(),
             known,
             used: me.used,
@@ -107,6 +109,7 @@ pub(crate) struct Whoami {
 struct Account {
     server: String,
     pin: Option<String>,
+    name: Option<String>,
     joined: String,
     reachable: bool,
     used: Option<u64>,
@@ -122,6 +125,7 @@ impl Whoami {
             Account {
                 server: account.joined.url.to_string(),
                 pin: account.joined.pin.map(|pin| pin.to_string()),
+                name: me.and_then(|me| me.name.as_ref().map(ToString::to_string)),
                 joined: time::iso(Timestamp::new(account.joined.since, 0)),
                 reachable: me.is_some(),
                 used: me.map(|me| me.used),

@@ -21,6 +21,9 @@ use crate::servers::Joined;
 pub(crate) fn join(joined: &Joined, device: &DeviceId, me: &Me) -> String {
     let mut lines = Lines::new(&format!("joined {}", joined.url));
     lines.row("you", &format!("{} ({})", joined.user.short(), user_words(&joined.user).join(" ")));
+    if let Some(name) = &me.name {
+        lines.row("name", name.as_str());
+    }
     lines.row("device", &device.short());
     lines.row("storage", &room(me.used, me.quota));
     lines.row("next", "make a vault and back up: `vault backup --init --vault photos ~/Pictures`");
@@ -86,7 +89,8 @@ pub(crate) fn whoami(who: &Who) -> String {
         let since = time::human(Timestamp::new(account.joined.since, 0), &TimeZone::system());
         let says = match &account.me {
             Ok(me) => {
-                format!("{}, {}", counted(me.vaults.len() as u64, "vault"), room(me.used, me.quota))
+                let name = me.name.as_ref().map_or_else(String::new, |name| format!("you are {name}, "));
+                format!("{name}{}, {}", counted(me.vaults.len() as u64, "vault"), room(me.used, me.quota))
             }
             Err(error) => message(error),
         };

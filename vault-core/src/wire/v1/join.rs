@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::sign::VerifyingKey;
 use crate::id::{InviteId, UserId};
 use crate::wire::encoding::{Binary, ByteText};
+use crate::wire::name::UserName;
 
 /// What who joins sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct JoinRequest {
     pub entry: ByteText,
     /// Over the entry.
     pub mac: Binary<32>,
+    /// The name that who joins wants to have; without one, the invite's label where it is a name that nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<UserName>,
 }
 
 /// What the server answers.

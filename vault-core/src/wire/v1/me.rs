@@ -4,12 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, UserId, VaultId};
 use crate::log::{DeviceKind, Role};
+use crate::wire::name::UserName;
 
 /// Who asks, and what they have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Me {
     /// The user.
     pub user: UserId,
+    /// The user's name on the server, if they have one.
+    #[serde(default)]
+    pub name: Option<UserName>,
     /// The device that asks.
     pub device: DeviceId,
     /// Bytes that the user's vaults may have; `null` without a limit.

@@ -5,6 +5,7 @@
 
 pub mod cards;
 pub mod devices;
+pub mod directory;
 pub mod join;
 pub mod log;
 pub mod me;

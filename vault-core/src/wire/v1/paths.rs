@@ -4,6 +4,7 @@
 
 use crate::id::{InviteId, RequestId, Seq, UserId, VaultId};
 use crate::object::ObjectKey;
+use crate::wire::name::UserName;
 
 /// `GET`, open: 200 while the process lives.
 pub const HEALTHZ: &str = "/healthz";
@@ -15,6 +16,8 @@ pub const SERVER: &str = "/v1/server";
 pub const JOIN: &str = "/v1/join";
 /// `GET`: [`Me`](super::me::Me).
 pub const ME: &str = "/v1/me";
+/// `GET`: [`DirectoryEntry`](super::directory::DirectoryEntry).
+pub const DIRECTORY: &str = "/v1/directory/{name}";
 /// `GET`: entries of a card.
 pub const CARD: &str = "/v1/cards/{user}";
 /// `PUT`: the next entry of a card.
@@ -56,6 +59,7 @@ pub const ALL: &[&str] = &[
     SERVER,
     JOIN,
     ME,
+    DIRECTORY,
     CARD,
     CARD_ENTRY,
     DEVICE_REQUESTS,
@@ -73,6 +77,11 @@ pub const ALL: &[&str] = &[
     TRASH,
     AUDIT,
 ];
+
+/// The path of [`DIRECTORY`].
+pub fn directory(name: &UserName) -> String {
+    format!("/v1/directory/{name}")
+}
 
 /// The path of [`CARD`].
 pub fn card(user: &UserId) -> String {
@@ -182,6 +191,7 @@ mod tests {
         let envelope = ObjectKey::envelope(Epoch(1), [4; 16]);
 
         for (pattern, path) in [
+            (DIRECTORY, directory(&UserName::parse("alice.b-c_d").unwrap())),
             (CARD, card(&user)),
             (CARD_ENTRY, card_entry(&user, 3)),
             (DEVICE_REQUEST, device_request(&request)),

@@ -34,11 +34,13 @@ pub async fn post(
     let auth = check_mac(&state, &arrival, &asked).await?;
     let entry = verify(&state, &asked.entry.0).await?;
     let user = entry.user;
-    let join = Join { invite: *asked.invite.as_bytes(), entry, max_wrong_macs: u64::from(INVITE_ATTEMPTS) };
+    let (invite, max_wrong_macs) = (*asked.invite.as_bytes(), u64::from(INVITE_ATTEMPTS));
+    let join = Join { invite, entry, name: asked.name.clone(), max_wrong_macs };
     match state.db.join(join).await? {
         Joined::Done | Joined::Same => {}
         Joined::Used => return Err(used()),
         Joined::Expired => return Err(ApiError::plain(Code::Expired, "the invite has expired")),
+        Joined::NameTaken => return Err(ApiError::plain(Code::NameTaken, "another user has this name")),
         Joined::Refused(put) => return Err(not_put(&put)),
     }
     let receipt_key = state.receipt_key.verifying_key();

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 use vault_core::log::{DeviceKind, Role};
+use vault_core::wire::UserName;
 use vault_core::wire::v1::me::{Me, MyVault, Standing};
 
 use super::{json, limit_of, no_query};
@@ -25,7 +26,8 @@ pub async fn get(request: HttpRequest, asker: Authenticated) -> Result<HttpRespo
         }
     }
     let quota = limit_of(user.quota);
-    json(&Me { user: asker.user, device: asker.device, quota, used: user.used, vaults: mine })
+    let name = UserName::parse(&user.name).ok();
+    json(&Me { user: asker.user, name, device: asker.device, quota, used: user.used, vaults: mine })
 }
 
 fn of(vault: &VaultOfUser) -> MyVault {

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod cards;
 pub mod device_requests;
+pub mod directory;
 mod download;
 pub mod health;
 pub mod join;

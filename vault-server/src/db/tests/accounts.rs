@@ -1,6 +1,7 @@
 //! Users, cards, devices, invites, requests of devices, nonces.
 
 use vault_core::log::{DeviceKind, Role};
+use vault_core::wire::UserName;
 
 use super::on_both_engines;
 use crate::db::testing::*;
@@ -22,6 +23,9 @@ on_both_engines!(
     waiting_requests_are_bounded,
     a_nonce_is_used_once,
     an_operator_sees_and_changes_users,
+    a_name_has_one_user_and_a_user_one_name,
+    a_join_brings_the_name_that_is_wanted_or_the_label,
+    of_many_who_want_a_name_one_gets_it,
     a_job_is_taken_once_when_it_is_due,
     access_is_what_the_membership_says,
 );
@@ -234,6 +238,70 @@ async fn an_operator_sees_and_changes_users(db: &Database) {
     assert_eq!(users.iter().map(|known| known.user).collect::<Vec<_>>(), [user(1), user(2)]);
     assert_eq!(users[1].quota, i64::MAX as u64);
     assert_eq!(db.users(Some(&user(1)), 10).await.unwrap()[..], users[1..]);
+}
+
+fn name(text: &str) -> UserName {
+    UserName::parse(text).unwrap()
+}
+
+async fn a_name_has_one_user_and_a_user_one_name(db: &Database) {
+    with_user(db, 1, 100).await;
+    with_user(db, 2, 100).await;
+
+    assert_eq!(db.set_name(user(1), name("alice")).await.unwrap(), Named::Done);
+    assert_eq!(db.set_name(user(2), name("alice")).await.unwrap(), Named::Taken);
+    assert_eq!(db.set_name(user(3), name("carol")).await.unwrap(), Named::NoUser);
+    assert_eq!(db.set_name(user(2), name("bob")).await.unwrap(), Named::Done);
+    assert_eq!(db.set_name(user(2), name("alice")).await.unwrap(), Named::Taken);
+    assert_eq!(db.user_named(&name("bob")).await.unwrap(), Some(user(2)), "a refused change takes no name");
+    assert_eq!(db.set_name(user(1), name("alicia")).await.unwrap(), Named::Done);
+
+    assert_eq!(db.user_named(&name("alice")).await.unwrap(), None);
+    assert_eq!(db.user_named(&name("alicia")).await.unwrap(), Some(user(1)));
+    assert_eq!(db.users(None, 10).await.unwrap()[1].name, "bob");
+    assert_eq!(db.user(&user(1)).await.unwrap().unwrap().name, "alicia");
+}
+
+async fn a_join_brings_the_name_that_is_wanted_or_the_label(db: &Database) {
+    let labelled = |n: u8, label: &str| NewInvite { label: label.to_owned(), ..invite(n, 100) };
+    for (n, label) in [(1, "alice"), (2, "alice"), (3, "bob"), (4, "x"), (5, "y"), (6, "two words")] {
+        db.add_invite(labelled(n, label)).await.unwrap();
+    }
+    let wanting = |n, entry, wanted| Join { name: Some(name(wanted)), ..join(n, entry) };
+    let name_of = async |n| db.user(&user(n)).await.unwrap().unwrap().name;
+
+    assert_eq!(db.join(join(1, entry(1, 0, &[1]))).await.unwrap(), Joined::Done);
+    assert_eq!(db.join(join(2, entry(2, 0, &[2]))).await.unwrap(), Joined::Done, "a label is no wish");
+    assert_eq!(db.join(wanting(3, entry(3, 0, &[3]), "alice")).await.unwrap(), Joined::NameTaken);
+    assert_eq!(db.user(&user(3)).await.unwrap(), None);
+    assert_eq!(db.join(wanting(3, entry(3, 0, &[3]), "carol")).await.unwrap(), Joined::Done);
+    assert_eq!(db.join(wanting(4, entry(1, 1, &[1, 4]), "dora")).await.unwrap(), Joined::Done);
+    assert_eq!(db.join(wanting(5, entry(2, 1, &[2, 5]), "dora")).await.unwrap(), Joined::Done);
+    assert_eq!(db.join(join(6, entry(6, 0, &[6]))).await.unwrap(), Joined::Done);
+
+    assert_eq!((name_of(1).await, name_of(2).await), ("alice".to_owned(), "dora".to_owned()));
+    assert_eq!((name_of(3).await, name_of(6).await), ("carol".to_owned(), String::new()));
+}
+
+async fn of_many_who_want_a_name_one_gets_it(db: &Database) {
+    let tasks: Vec<_> = (1..=20)
+        .map(|n| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                db.add_invite(invite(n, 100)).await.unwrap();
+                let wanting = Join { name: Some(name("alice")), ..join(n, entry(n, 0, &[n])) };
+                db.join(wanting).await.unwrap()
+            })
+        })
+        .collect();
+    let mut done = 0;
+    for task in tasks {
+        let joined = task.await.unwrap();
+        assert!(matches!(joined, Joined::Done | Joined::NameTaken));
+        done += u32::from(joined == Joined::Done);
+    }
+
+    assert_eq!(done, 1);
 }
 
 async fn a_job_is_taken_once_when_it_is_due(db: &Database) {
