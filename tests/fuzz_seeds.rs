@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use vault_core::card::{Card, ListedDevice};
+use vault_core::card::{Card, ListedDevice, WholeCard};
 use vault_core::chunk::compress::{Compressor, Level};
 use vault_core::crypto::age_pq::PqIdentity;
 use vault_core::crypto::bech32_text::Prefix;
@@ -42,6 +42,7 @@ use vault_core::vault::stat_cache::{DirectoryKey, Stamp, StatCacheWriter, Totals
 use vault_core::wire::Authority;
 use vault_core::wire::signing::{self, Parts, Signer};
 use vault_tests::damage::files_below;
+use vault_tests::server::{card, listed};
 use vault_tests::workspace;
 
 /// All seeds together are in every clone, so they must be small.
@@ -309,6 +310,7 @@ fn texts() -> Vec<Seed> {
         format!("restore 1\nsnapshot {}\nbegun empty\nrun 0123456789abcdef\n", SnapshotId::new([6; 32]));
     let key = |key: ObjectKey| key.path().into_bytes();
     vec![
+        seed("contact_card", "two_entries", contact_card()),
         seed("key_text", "identity", user.to_secret_text().as_bytes()),
         seed("key_text", "device", device.encode().as_bytes()),
         seed("kit", "sealed", sealed.to_text().as_bytes()),
@@ -327,6 +329,15 @@ fn texts() -> Vec<Seed> {
         seed("names", "envelope", key(ObjectKey::envelope(EPOCH, [0xab; 16]))),
         seed("names", "identity", key(ObjectKey::Identity(UserId::new([0xab; 16])))),
     ]
+}
+
+/// A card that grew by a device.
+fn contact_card() -> String {
+    let (person, laptop, phone) = (Person::new(1), Machine::new(11), Machine::new(12));
+    let first = card(&person, &[&laptop]);
+    let begun = WholeCard::verify(None, vec![first.clone()]).unwrap();
+    let next = begun.card().next(begun.chain().hash(), listed(&[&laptop, &phone]), 2);
+    WholeCard::verify(None, vec![first, next.sign(&person.root).unwrap()]).unwrap().to_text().unwrap()
 }
 
 const SSH: &str =

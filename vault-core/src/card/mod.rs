@@ -19,11 +19,13 @@ mod chain;
 mod device;
 mod entry;
 mod error;
+mod whole;
 
 pub use chain::{Chain, Verified};
 pub use device::{Consent, ListedDevice};
 pub use entry::{Card, Entry};
 pub use error::CardError;
+pub use whole::{CardTextError, WholeCard};
 
 /// The version of the format that this code reads and writes.
 pub const FORMAT_VERSION: u64 = 1;

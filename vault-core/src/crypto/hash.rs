@@ -62,6 +62,11 @@ pub fn device_fingerprint(signing_key: &[u8; 32], recipient: &str) -> [u8; 32] {
     labelled(labels::HASH_REQUEST, &[signing_key, recipient.as_bytes()])
 }
 
+/// `BLAKE3("vault/1 hash recipient" || 0 || text)`: what people compare of a recipient that has no card.
+pub fn recipient_fingerprint(recipient: &str) -> [u8; 32] {
+    labelled(labels::HASH_RECIPIENT, &[recipient.as_bytes()])
+}
+
 /// `BLAKE3("vault/1 hash vault" || 0 || genesis payload)`.
 pub fn vault_id(genesis_payload: &[u8]) -> VaultId {
     VaultId::new(labelled(labels::HASH_VAULT, &[genesis_payload]))

@@ -49,6 +49,8 @@ pub const SIGN_RECEIPT: &str = "vault/1 sign receipt";
 pub const HASH_CARD: &str = "vault/1 hash card";
 /// Fingerprint of a new device: BLAKE3 of this, its signing public key and its recipient.
 pub const HASH_REQUEST: &str = "vault/1 hash request";
+/// Fingerprint of a recipient without a card: BLAKE3 of this and its text.
+pub const HASH_RECIPIENT: &str = "vault/1 hash recipient";
 /// The key of an invite's MACs. HKDF from the invite's secret, salt: invite id.
 pub const KDF_INVITE: &str = "vault/1 kdf invite";
 /// The signing key of a user's recovery device. HKDF from the seed of the root key.
@@ -81,6 +83,7 @@ pub const ALL: &[&str] = &[
     SIGN_RECEIPT,
     HASH_CARD,
     HASH_REQUEST,
+    HASH_RECIPIENT,
     KDF_INVITE,
     KDF_RECOVERY,
     SIGN_ANSWER,

@@ -12,7 +12,6 @@ use crate::id::{RequestId, UserId, VaultId};
 use crate::wire::encoding::{Binary, ByteText};
 use crate::wire::entries::Entries;
 use crate::wire::invite::InviteUrl;
-use crate::wire::limits;
 use crate::wire::name::UserName;
 use crate::wire::problem::Problem;
 use crate::wire::v1::audit::{AuditEntry, AuditHead, AuditPage};

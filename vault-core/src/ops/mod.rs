@@ -11,6 +11,7 @@ pub mod cards;
 pub mod cat;
 pub mod check;
 pub mod compact;
+pub mod contacts;
 mod contribution;
 pub mod copy;
 pub mod diff;

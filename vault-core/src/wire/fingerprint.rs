@@ -1,7 +1,11 @@
-//! Fingerprints: how a person sees that a request for a new device is their own new machine's.
+//! Fingerprints: how people see that a key is whose they think it is: a new machine of their own, or another person.
 //!
-//! The fingerprint is the hash of both public keys. The URL carries all of it, for machines; six words show 66 bits, for people
-//! who compare by eye within the 15 minutes that a request lives.
+//! A device's fingerprint is the hash of both its public keys. The URL carries all of it, for machines; six words show 66 bits, for
+//! people who compare by eye within the 15 minutes that a request lives.
+//!
+//! Two people compare *twelve* words, six of each user. Words of one hash over both users would be shorter, but somebody between the
+//! two chooses a key towards each: with 66 bits of one hash, 2^33 keys for each side hold a pair for which both see the same. With
+//! six words of each user there is nothing to pair: each side's six must be hit alone, which takes 2^66 keys.
 
 use std::fmt;
 
@@ -65,6 +69,18 @@ pub fn user_words(user: &UserId) -> [&'static str; WORDS] {
     let mut bytes = [0; 32];
     bytes[..UserId::LEN].copy_from_slice(user.as_bytes());
     Fingerprint(bytes).words()
+}
+
+/// The words that two people compare, the same on both sides: those of the smaller id, then those of the other.
+pub fn pair_words(one: &UserId, other: &UserId) -> [&'static str; 2 * WORDS] {
+    let (first, second) = if one <= other { (one, other) } else { (other, one) };
+    let (first, second) = (user_words(first), user_words(second));
+    std::array::from_fn(|at| if at < WORDS { first[at] } else { second[at - WORDS] })
+}
+
+/// The words of a recipient that has no card: the first 66 bits of a hash of its text.
+pub fn recipient_words(recipient: &str) -> [&'static str; WORDS] {
+    Fingerprint(hash::recipient_fingerprint(recipient)).words()
 }
 
 impl fmt::Debug for Fingerprint {
@@ -141,6 +157,18 @@ mod tests {
     fn the_words_of_a_user_are_those_of_the_id() {
         assert_eq!(user_words(&UserId::new([0xff; 16])), ["zoo"; 6]);
         assert_ne!(user_words(&UserId::new([1; 16])), user_words(&UserId::new([2; 16])));
+    }
+
+    #[test]
+    fn two_people_see_the_same_words_and_either_ones_change_them() {
+        let (alice, bob, mallory) = (UserId::new([1; 16]), UserId::new([2; 16]), UserId::new([3; 16]));
+        let words = pair_words(&alice, &bob);
+
+        assert_eq!(pair_words(&bob, &alice), words);
+        assert_eq!((&words[..6], &words[6..]), (&user_words(&alice)[..], &user_words(&bob)[..]));
+        assert_ne!(pair_words(&alice, &mallory), words);
+        assert_ne!(pair_words(&mallory, &bob), words);
+        assert_ne!(recipient_words("age1a"), recipient_words("age1b"));
     }
 
     #[test]
