@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, audit, backup, cat, check, compact, completions, config, copy, device, diff, doctor, find, forget,
-    init, join, ls, mount, prune, recovery, restore, run, schedule, snapshots, stats, status, tag, undelete,
-    vaults, whoami,
+    agent, audit, backup, cat, check, compact, completions, config, contact, copy, device, diff, doctor,
+    find, forget, init, join, ls, mount, prune, recovery, restore, run, schedule, snapshots, stats, status,
+    tag, undelete, vaults, whoami,
 };
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::report;
+use crate::unattended::worst;
 use crate::unlock::KeyOptions;
 use crate::values;
 
@@ -108,6 +109,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Join(join::Join),
     Device(device::Device),
+    Contact(contact::ContactCommand),
     Audit(audit::Audit),
     Undelete(undelete::Undelete),
     Vaults(vaults::Vaults),
@@ -147,10 +149,11 @@ impl Command {
             Self::Doctor(doctor::Doctor {}) => doctor::Doctor::run(context),
             Self::Join(command) => command.run(context),
             Self::Device(command) => command.run(context),
+            Self::Contact(command) => command.run(context),
             Self::Audit(command) => command.run(context),
             Self::Undelete(command) => command.run(context),
             Self::Vaults(command) => command.run(context),
-            Self::Whoami(whoami::Whoami {}) => whoami::Whoami::run(context),
+            Self::Whoami(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Lock(agent::Lock {}) => agent::Lock::run(context),
             Self::Agent(command) => command.run(),
@@ -162,11 +165,22 @@ impl Command {
 pub(crate) fn run(cli: Cli) -> Exit {
     let context = Context::new(cli.globals);
     match cli.command.run(&context) {
-        Ok(exit) => exit,
+        Ok(exit) => after(&context, exit),
         Err(error) if error.is_broken_pipe() => Exit::Done,
         Err(error) => {
             report::print(&error, context.vault_text().as_deref(), context.ui.stderr.colored);
             error.exit()
+        }
+    }
+}
+
+/// How a command ends that has done its work: what was put off for it follows.
+fn after(context: &Context, exit: Exit) -> Exit {
+    match context.audit_now() {
+        Ok(()) => exit,
+        Err(error) => {
+            report::print(&error, context.vault_text().as_deref(), context.ui.stderr.colored);
+            worst([exit, error.exit()])
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing is opened before a command asks for it; so a command that needs no passphrase never asks for one.
 
 mod access;
+mod audit;
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
@@ -39,6 +40,7 @@ use crate::unlock::{Configured, KeyOptions};
 use crate::{agent, identity, paths, signals};
 
 pub(crate) use self::access::NewPlace;
+pub(crate) use self::audit::own_card;
 
 /// The global options, and what was found out with them.
 pub(crate) struct Context {
@@ -57,6 +59,8 @@ pub(crate) struct Context {
     directories: OnceCell<Directories>,
     /// Servers that were asked: their connections are kept.
     asked: Rc<RefCell<Vec<Arc<Server>>>>,
+    /// Servers to look oneself up on when the work is done.
+    due: audit::Due,
     clock: SystemClock,
     random: SystemRandom,
 }
@@ -90,6 +94,7 @@ impl Context {
             configuration: OnceCell::new(),
             directories: OnceCell::new(),
             asked: Rc::default(),
+            due: Rc::default(),
             clock: SystemClock,
             random: SystemRandom::new(),
         }
@@ -113,6 +118,7 @@ impl Context {
             configuration: self.configuration.clone(),
             directories: self.directories.clone(),
             asked: Rc::clone(&self.asked),
+            due: Rc::clone(&self.due),
             clock: SystemClock,
             random: SystemRandom::new(),
         }

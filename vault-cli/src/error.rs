@@ -2,6 +2,7 @@
 //!
 //! Like the library's errors these are facts without advice; what to try next stands in `report`.
 
+mod contact;
 mod server;
 
 use std::io;
@@ -19,6 +20,7 @@ use vault_core::keys::recipient::RecipientError;
 use vault_core::store::StoreError;
 use vault_core::store::location::ParseLocationError;
 
+pub(crate) use self::contact::ContactError;
 pub(crate) use self::server::ServerError;
 
 use crate::commands::mount::MountError;
@@ -58,6 +60,9 @@ pub(crate) enum CliError {
     /// Something about a server.
     #[error(transparent)]
     Server(Box<ServerError>),
+    /// Something about a contact.
+    #[error(transparent)]
+    Contact(Box<ContactError>),
     /// No vault is named.
     #[error("no vault is given")]
     NoLocation,
@@ -355,6 +360,7 @@ impl CliError {
             Self::OtherVault { .. } | Self::KitOfOtherVault { .. } => Exit::Integrity,
             Self::Server(error) => error.exit(),
             Self::NoVaultYet(_) => Exit::NotFound,
+            Self::Contact(error) => error.exit(),
             Self::JsonNeedsOutput
             | Self::OneSnapshot
             | Self::ArchiveToTerminal
@@ -466,6 +472,12 @@ impl From<IdentityFileError> for CliError {
 impl From<ServerError> for CliError {
     fn from(error: ServerError) -> Self {
         Self::Server(Box::new(error))
+    }
+}
+
+impl From<ContactError> for CliError {
+    fn from(error: ContactError) -> Self {
+        Self::Contact(Box::new(error))
     }
 }
 

@@ -89,6 +89,16 @@ impl Directories {
         self.state.join("servers")
     }
 
+    /// The people one shares with.
+    pub(crate) fn contacts(&self) -> PathBuf {
+        self.state.join("contacts")
+    }
+
+    /// One's own contact card, where no server has it.
+    pub(crate) fn own_card(&self) -> PathBuf {
+        self.state.join("card.txt")
+    }
+
     /// What is remembered about the runs of a profile.
     pub(crate) fn runs(&self, profile: &str) -> PathBuf {
         self.state.join("runs").join(profile)

@@ -4,12 +4,8 @@
 //! put another server in its place. A file is replaced whole; two processes that change one wait for each other.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use vault_core::crypto::sign::VerifyingKey;
 use vault_core::id::{CardHash, UserId, VaultId};
@@ -17,11 +13,11 @@ use vault_core::keys::key_file::read_private;
 use vault_core::net::{ServerUrl, Trust};
 use vault_core::ops::cards::Seen;
 use vault_core::store::location::Location;
+use vault_core::wire::UserName;
 use vault_core::wire::authority::Pin;
 
 use crate::error::{CliError, ServerError};
-use crate::identity::make_directory;
-use crate::spec;
+use crate::{kept, spec};
 
 /// The form of the files that this version reads and writes.
 const VERSION: u32 = 1;
@@ -36,10 +32,14 @@ pub(crate) struct Joined {
     pub(crate) receipt_key: VerifyingKey,
     /// Who one is there.
     pub(crate) user: UserId,
+    /// What one is called there, as far as is known.
+    pub(crate) name: Option<UserName>,
     /// When it was joined, in seconds since 1970.
     pub(crate) since: i64,
     /// How far this machine has seen the user's card.
     pub(crate) card: Option<Seen>,
+    /// When this machine last looked one's own name and card up there, in seconds since 1970.
+    pub(crate) audited: Option<i64>,
     /// The vaults on it by the names that they have on this machine.
     pub(crate) vaults: BTreeMap<String, VaultId>,
 }
@@ -82,16 +82,33 @@ struct Kept {
     pin: Option<String>,
     receipt_key: VerifyingKey,
     user: UserId,
+    #[serde(default)]
+    name: Option<UserName>,
     joined: i64,
     card: Option<KeptCard>,
+    #[serde(default)]
+    audited: Option<i64>,
     #[serde(default)]
     vaults: BTreeMap<String, VaultId>,
 }
 
+/// An entry of a card, as it stands in a file.
 #[derive(Debug, Serialize, Deserialize)]
-struct KeptCard {
+pub(crate) struct KeptCard {
     seq: u64,
     hash: CardHash,
+}
+
+impl From<Seen> for KeptCard {
+    fn from(Seen { seq, hash }: Seen) -> Self {
+        Self { seq, hash }
+    }
+}
+
+impl From<KeptCard> for Seen {
+    fn from(KeptCard { seq, hash }: KeptCard) -> Self {
+        Self { seq, hash }
+    }
 }
 
 impl Servers {
@@ -102,17 +119,9 @@ impl Servers {
 
     /// All of them, by URL.
     pub(crate) fn all(&self) -> Result<Vec<Joined>, CliError> {
-        let failed = |source| CliError::ReadFile { path: self.0.clone(), source };
-        let entries = match fs::read_dir(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed)?,
-        };
         let mut all = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                all.push(read(&path)?);
-            }
+        for path in kept::files(&self.0)? {
+            all.push(read(&path)?);
         }
         all.sort_by(|a: &Joined, b| a.url.cmp(&b.url));
         Ok(all)
@@ -130,7 +139,7 @@ impl Servers {
 
     /// Remembers a server. What is known about its vaults is kept.
     pub(crate) fn join(&self, new: &Joined) -> Result<(), CliError> {
-        let _lock = self.lock()?;
+        let _lock = kept::lock(&self.0)?;
         let mut new = new.clone();
         for (name, vault) in self.get(&new.url)?.map(|known| known.vaults).unwrap_or_default() {
             new.vaults.entry(name).or_insert(vault);
@@ -140,7 +149,7 @@ impl Servers {
 
     /// Changes what is remembered about a server.
     pub(crate) fn update(&self, url: &ServerUrl, change: impl FnOnce(&mut Joined)) -> Result<(), CliError> {
-        let _lock = self.lock()?;
+        let _lock = kept::lock(&self.0)?;
         let Some(mut known) = self.get(url)? else { return Ok(()) };
         let before = known.clone();
         change(&mut known);
@@ -162,40 +171,20 @@ impl Servers {
         self.0.join(format!("{}@{}.json", authority.host(), authority.port()))
     }
 
-    fn lock(&self) -> Result<File, CliError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CliError::WriteFile { path, source }
-        };
-        make_directory(&self.0).map_err(failed(&self.0))?;
-        let path = self.0.join(".lock");
-        let file = File::options().create(true).append(true).open(&path).map_err(failed(&path))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(&path)(error.into()))?;
-        Ok(file)
-    }
-
     fn write(&self, server: &Joined) -> Result<(), CliError> {
-        let path = self.path(&server.url);
         let kept = Kept {
             version: VERSION,
             url: server.url.to_string(),
             pin: server.pin.map(|pin| pin.to_string()),
             receipt_key: server.receipt_key,
             user: server.user,
+            name: server.name.clone(),
             joined: server.since,
-            card: server.card.map(|Seen { seq, hash }| KeptCard { seq, hash }),
+            card: server.card.map(Into::into),
+            audited: server.audited,
             vaults: server.vaults.clone(),
         };
-        let write = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(&self.0)?;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
-            serde_json::to_writer_pretty(&mut file, &kept)?;
-            file.write_all(b"\n")?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            File::open(&self.0)?.sync_all()
-        };
-        write().map_err(|source| CliError::WriteFile { path: path.clone(), source })
+        kept::replace(&self.path(&server.url), &kept)
     }
 }
 
@@ -212,14 +201,19 @@ fn read(path: &Path) -> Result<Joined, CliError> {
         pin,
         receipt_key: kept.receipt_key,
         user: kept.user,
+        name: kept.name,
         since: kept.joined,
-        card: kept.card.map(|card| Seen { seq: card.seq, hash: card.hash }),
+        card: kept.card.map(Into::into),
+        audited: kept.audited,
         vaults: kept.vaults,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn server(url: &str) -> Joined {
@@ -228,8 +222,10 @@ mod tests {
             pin: Some(Pin([1; 32])),
             receipt_key: VerifyingKey([2; 32]),
             user: UserId::new([3; 16]),
+            name: Some(UserName::parse("alice").unwrap()),
             since: 5,
             card: Some(Seen { seq: 4, hash: CardHash::new([6; 32]) }),
+            audited: Some(7),
             vaults: BTreeMap::new(),
         }
     }

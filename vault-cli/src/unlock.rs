@@ -142,9 +142,14 @@ fn ask_twice() -> Result<SecretString, CliError> {
 
 /// Reads a file that an option names.
 pub(crate) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    read_file_of(path, LONGEST_FILE)
+}
+
+/// As [`read_file`], of so many bytes at most.
+pub(crate) fn read_file_of(path: &Path, longest: u64) -> Result<Zeroizing<Vec<u8>>, CliError> {
     let read = || -> io::Result<_> {
         let mut bytes = Zeroizing::new(Vec::new());
-        std::fs::File::open(path)?.take(LONGEST_FILE).read_to_end(&mut bytes)?;
+        std::fs::File::open(path)?.take(longest).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     read().map_err(|source| CliError::ReadFile { path: path.to_path_buf(), source })

@@ -81,12 +81,15 @@ impl Join {
             pin: invite.pin,
             receipt_key: joined.receipt_key,
             user: joined.user,
+            name: None,
             since: context.now().seconds,
             card: Some(joined.card),
+            audited: Some(context.now().seconds),
             vaults: std::collections::BTreeMap::new(),
         };
         servers.join(&known)?;
         let me = context.server(&known)?.me().map_err(Error::from)?;
+        servers.update(&known.url, |known| known.name.clone_from(&me.name))?;
         self.compare_name(context, &me);
         let document = json::servers::Join::new(&known, &device.device_id(), &me, joined.known);
         let text = summary::servers::join(&known, &device.device_id(), &me);

@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod contact;
 pub(crate) mod copy;
 pub(crate) mod device;
 pub(crate) mod diff;

@@ -72,6 +72,7 @@ fn list(context: &Context) -> Result<Exit, CliError> {
     let mut listed: Vec<Listed> = configured(context)?;
     let mut exit = Exit::Done;
     for joined in context.servers()?.all()? {
+        context.audit_oneself(&joined)?;
         match mine(context, &joined) {
             Ok(mine) => listed.extend(on_server(&joined, &mine)),
             Err(error) => {

@@ -18,6 +18,7 @@ use vault_core::store::location::{Access, Location};
 use super::{Chosen, Context};
 use crate::clock::{SystemClock, SystemPace};
 use crate::config;
+use crate::contacts::Contacts;
 use crate::error::{CliError, ServerError};
 use crate::servers::{self, Joined, Servers};
 use crate::signals;
@@ -43,17 +44,31 @@ impl Context {
         Ok(Servers::new(self.directories()?.servers()))
     }
 
+    /// The people one shares with.
+    pub(crate) fn contacts(&self) -> Result<Contacts, CliError> {
+        Ok(Contacts::new(self.directories()?.contacts()))
+    }
+
     /// What it takes to open a location: for a vault on a server that was joined, this device.
     pub(crate) fn access(&self, location: &Location) -> Result<Access, CliError> {
         let Some(url) = location.server() else { return Ok(Access::local()) };
         match self.servers()?.get(url)? {
-            Some(joined) => Ok(Access::to(self.server(&joined)?)),
+            Some(joined) => {
+                self.audit_later(&joined);
+                Ok(Access::to(self.connection(&joined)?))
+            }
             None => Ok(Access::local()),
         }
     }
 
-    /// A server that was joined, asked by this device.
+    /// A server that was joined, asked by this device about its user: it must show that user to others as they are.
     pub(crate) fn server(&self, joined: &Joined) -> Result<Arc<Server>, CliError> {
+        self.audit_oneself(joined)?;
+        self.connection(joined)
+    }
+
+    /// A server that was joined, asked by this device.
+    fn connection(&self, joined: &Joined) -> Result<Arc<Server>, CliError> {
         if let Some(known) = self.asked.borrow().iter().find(|server| *server.url() == joined.url) {
             return Ok(Arc::clone(known));
         }

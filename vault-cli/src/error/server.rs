@@ -143,7 +143,7 @@ impl ServerError {
 }
 
 /// A hint at the name that was probably meant.
-fn meant(name: &str, known: &[String]) -> String {
+pub(super) fn meant(name: &str, known: &[String]) -> String {
     let meant = crate::config::alike(name, known.iter().map(String::as_str));
     meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
 }

@@ -2,6 +2,7 @@
 //!
 //! Every error has an answer, and none needs anything but the error: nothing is looked up on the disk.
 
+mod contact;
 mod library;
 mod server;
 
@@ -61,6 +62,7 @@ pub(crate) fn next_step(error: &CliError, vault: Option<&str>) -> String {
     match error {
         CliError::Core(error) => library::next_step(error, vault),
         CliError::Server(error) => server::next_step(error),
+        CliError::Contact(error) => contact::next_step(error),
         CliError::History { error, remembered } if error.is_rollback() => format!(
             "do not write to it; compare it with a copy. Only if you know why it is older, forget it: `rm -r {}`",
             word(remembered)

@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 mod cat;
 mod config;
+pub(crate) mod contacts;
 mod copy;
 pub(crate) mod devices;
 mod diff;

@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 mod cat;
 mod config;
+pub(crate) mod contacts;
 mod copy;
 pub(crate) mod devices;
 mod diff;

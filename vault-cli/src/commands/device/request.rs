@@ -75,8 +75,10 @@ impl Request {
             pin: answer.pin,
             receipt_key: answer.receipt_key,
             user,
+            name: None,
             since: context.now().seconds,
             card: None,
+            audited: None,
             vaults: answer.vaults.clone(),
         };
         settle(context, joined, (&answer, &device))

@@ -103,8 +103,10 @@ impl Place {
             pin,
             receipt_key,
             user: identity?.user_id(),
+            name: None,
             since: context.now().seconds,
             card: None,
+            audited: None,
             vaults: BTreeMap::new(),
         })
     }

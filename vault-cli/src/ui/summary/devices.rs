@@ -11,7 +11,7 @@ use super::Lines;
 use crate::commands::device::{Added, Listed, Removed};
 use crate::servers::Joined;
 
-fn kind(kind: DeviceKind) -> &'static str {
+pub(super) fn kind(kind: DeviceKind) -> &'static str {
     match kind {
         DeviceKind::Full => "reads and backs up",
         DeviceKind::AppendOnly => "backs up only",
