@@ -327,6 +327,11 @@ fn texts() -> Vec<Seed> {
         seed("names", "pack", key(ObjectKey::Pack(PackId::new([0xab; 32])))),
         seed("names", "statement", key(ObjectKey::Statement(Seq(42)))),
         seed("names", "envelope", key(ObjectKey::envelope(EPOCH, [0xab; 16]))),
+        seed(
+            "names",
+            "second_envelope",
+            key(ObjectKey::Envelope { epoch: EPOCH, addressee: [0xab; 16], besides: Some([0xcd; 8]) }),
+        ),
         seed("names", "identity", key(ObjectKey::Identity(UserId::new([0xab; 16])))),
     ]
 }
@@ -336,7 +341,7 @@ fn contact_card() -> String {
     let (person, laptop, phone) = (Person::new(1), Machine::new(11), Machine::new(12));
     let first = card(&person, &[&laptop]);
     let begun = WholeCard::verify(None, vec![first.clone()]).unwrap();
-    let next = begun.card().next(begun.chain().hash(), listed(&[&laptop, &phone]), 2);
+    let next = begun.card().next(begun.chain().hash(), listed(&person, &[&laptop, &phone]), 2);
     WholeCard::verify(None, vec![first, next.sign(&person.root).unwrap()]).unwrap().to_text().unwrap()
 }
 

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 
 use vault_core::chunk::compress::{Compressor, Level};
 use vault_core::crypto::hash::{chunk_hash, chunk_id};
-use vault_core::crypto::random::Random as _;
 use vault_core::error::{Error, ErrorKind};
 use vault_core::format::pack::PackHeader;
 use vault_core::format::table::SegmentKind;
@@ -16,6 +15,7 @@ use vault_core::keys::recipient::AnyRecipient;
 use vault_core::log::{Body, Commit, Refusal, Role, sign};
 use vault_core::ops::Surroundings;
 use vault_core::ops::backup::backup;
+use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::compact::{CompactOptions, compact};
 use vault_core::ops::enroll::enroll;
 use vault_core::ops::membership::{self, History};
@@ -67,6 +67,10 @@ fn a_member_with_the_full_history_reads_everything_and_one_without_what_comes_af
     assert!(reader.faults().is_empty(), "{:?}", reader.faults());
     let listed: Vec<_> = snapshots(&late.open(), &reader).unwrap().iter().map(|info| info.id).collect();
     assert_eq!(listed, [after]);
+    let options = CheckOptions { read_data: true, ..CheckOptions::default() };
+    let checked = check(&late.open(), &reader, options, &vault.around()).unwrap();
+    assert!(checked.findings.is_empty(), "{:?}", checked.findings);
+    assert_eq!((checked.snapshots, checked.orphans), (1, 0));
     vault.assert_clean();
 }
 
@@ -245,7 +249,7 @@ fn a_backup_goes_on_in_the_epoch_that_begins_while_it_runs() {
 
         let change = || match history {
             None => {
-                drop(membership::rekey(&mut vault.open().unwrap(), &vault.identity, &vault.around()).unwrap())
+                membership::rekey(&mut vault.open().unwrap(), &vault.identity, &vault.around()).unwrap();
             }
             Some(history) => drop(member.admit(Role::Reader, history).unwrap()),
         };

@@ -40,12 +40,12 @@ fn expected(who: Who, method: &str, pattern: &str) -> u16 {
     match (method, pattern, who) {
         // Only the device that waits; none of these.
         ("GET", paths::DEVICE_ANSWER, _) | ("PUT", paths::DEVICE_CONSENT, _) => 401,
-        (_, paths::DIRECTORY, AppendOnly) => 403,
         (_, paths::CARD_ENTRY, Editor | Reader | Stranger) => 404,
         ("PUT", paths::DEVICE_ANSWER | paths::CARD_ENTRY | paths::VAULT, AppendOnly)
         | ("PUT", paths::VAULT, Editor | Reader | Stranger)
         | (_, paths::UNDELETE | paths::TRASH | paths::AUDIT, Editor | Reader | AppendOnly)
         | ("PUT", paths::OBJECT, Reader)
+        | (_, paths::DIRECTORY, AppendOnly)
         | ("GET" | "HEAD", paths::OBJECT, AppendOnly) => 403,
         (_, _, Stranger) if pattern.contains("{vault}") => 404,
         ("GET", paths::DEVICE_CONSENT, _) => 404,

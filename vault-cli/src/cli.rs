@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     agent, audit, backup, cat, check, compact, completions, config, contact, copy, device, diff, doctor,
-    find, forget, init, join, ls, mount, prune, recovery, restore, run, schedule, snapshots, stats, status,
-    tag, undelete, vaults, whoami,
+    find, forget, init, join, ls, member, mount, prune, recovery, rekey, restore, run, schedule, snapshots,
+    stats, status, tag, undelete, vaults, whoami,
 };
 use crate::context::Context;
 use crate::error::CliError;
@@ -110,6 +110,8 @@ enum Command {
     Join(join::Join),
     Device(device::Device),
     Contact(contact::ContactCommand),
+    Member(member::Member),
+    Rekey(rekey::Rekey),
     Audit(audit::Audit),
     Undelete(undelete::Undelete),
     Vaults(vaults::Vaults),
@@ -150,6 +152,8 @@ impl Command {
             Self::Join(command) => command.run(context),
             Self::Device(command) => command.run(context),
             Self::Contact(command) => command.run(context),
+            Self::Member(command) => command.run(context),
+            Self::Rekey(command) => command.run(context),
             Self::Audit(command) => command.run(context),
             Self::Undelete(command) => command.run(context),
             Self::Vaults(command) => command.run(context),

@@ -414,6 +414,14 @@ impl Context {
         identity::open(&sealed, &self.keys()?, accept)
     }
 
+    /// The identity of a member.
+    pub(crate) fn own_identity(&self, vault: &Vault) -> Result<UserIdentity, CliError> {
+        self.with_identity(vault, &mut |identity| match vault.state().member(&identity.user_id()) {
+            Some(_) => Ok(identity),
+            None => Err(Error::NotAMember { vault: *vault.id() }),
+        })
+    }
+
     /// Unlocks the vault for reading.
     pub(crate) fn unlock(&self, vault: &Vault) -> Result<Reader, CliError> {
         self.with_identity(vault, &mut |identity| vault.unlock(&identity))

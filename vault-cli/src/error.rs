@@ -4,6 +4,7 @@
 
 mod contact;
 mod server;
+mod share;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use vault_core::store::location::ParseLocationError;
 
 pub(crate) use self::contact::ContactError;
 pub(crate) use self::server::ServerError;
+pub(crate) use self::share::ShareError;
 
 use crate::commands::mount::MountError;
 use crate::config::file::ConfigError;
@@ -63,6 +65,9 @@ pub(crate) enum CliError {
     /// Something about a contact.
     #[error(transparent)]
     Contact(Box<ContactError>),
+    /// See [`ShareError`].
+    #[error(transparent)]
+    Share(Box<ShareError>),
     /// No vault is named.
     #[error("no vault is given")]
     NoLocation,
@@ -361,6 +366,7 @@ impl CliError {
             Self::Server(error) => error.exit(),
             Self::NoVaultYet(_) => Exit::NotFound,
             Self::Contact(error) => error.exit(),
+            Self::Share(error) => error.exit(),
             Self::JsonNeedsOutput
             | Self::OneSnapshot
             | Self::ArchiveToTerminal
@@ -466,6 +472,12 @@ impl From<IdentityFileError> for CliError {
             IdentityFileError::Open(error) => Self::Unlock(error),
             error => Self::IdentityContents(error),
         }
+    }
+}
+
+impl From<ShareError> for CliError {
+    fn from(error: ShareError) -> Self {
+        Self::Share(Box::new(error))
     }
 }
 

@@ -65,7 +65,7 @@ async fn prepare(db: &Database, n: u8) {
     db.add_invite(invite).await.unwrap();
     let devices = vec![CardDevice { device, signing_key: [n; 32], kind: DeviceKind::Full }];
     let entry = NewCardEntry { user, seq: 0, entry: vec![n], devices, now_ms: 0 };
-    let join = Join { invite: [n; 16], entry, max_wrong_macs: 5 };
+    let join = Join { invite: [n; 16], entry, name: None, max_wrong_macs: 5 };
     assert_eq!(db.join(join).await.unwrap(), Joined::Done);
     let new = NewVault {
         vault: VaultId::new([n; 32]),

@@ -21,12 +21,11 @@ pub(crate) fn admit(connection: &dyn Any, data: &mut Extensions, state: &State) 
     if state.config.proxies.contain(peer.ip()) {
         return;
     }
-    match state.limiter.connection_from(peer.ip()) {
-        Ok(slot) => drop(data.insert(slot)),
-        Err(_) => {
-            tracing::debug!(address = %peer.ip(), "too many connections from one address");
-            let _ = close(socket);
-        }
+    if let Ok(slot) = state.limiter.connection_from(peer.ip()) {
+        data.insert(slot);
+    } else {
+        tracing::debug!(address = %peer.ip(), "too many connections from one address");
+        let _ = close(socket);
     }
 }
 

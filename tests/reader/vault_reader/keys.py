@@ -114,8 +114,9 @@ def open_member(store, log, identity):
     """Opens the envelope of a member in the epoch in force and checks it against the log."""
     members = log.members
     require(identity.user in members.users, "the identity's user is no member")
-    age_file = store.envelope(members.epoch, identity.user)
-    check_pin(age_file, members.users[identity.user].envelope, "the member envelope")
+    pin = members.users[identity.user].envelope
+    age_file = store.envelope(members.epoch, identity.user, pin)
+    check_pin(age_file, pin, "the member envelope")
     plaintext = age.decrypt(age_file, identity=identity.text)
     fields = Fields(decode_cbor(plaintext, "member envelope"), "member envelope")
     require(fields.get(0, text) == "member", "a member envelope has another purpose")

@@ -35,6 +35,7 @@ class User:
     role: int
     devices: dict
     envelope: bytes
+    reads_from: int
 
 
 def _device(value, _what):
@@ -60,9 +61,11 @@ def _user(value, _what):
     user = User(
         id=fields.get(0, binary(16)), public=fields.get(1, binary(32)), recipient=fields.get(2, text),
         role=fields.get(3, up_to(2)), devices={device.id: device for device in devices}, envelope=fields.get(5, binary(32)),
+        reads_from=fields.maybe(6, unsigned(32), 1),
     )
     fields.done()
     require(user.id == user_id(user.public), "a user has not the id of their key")
+    require(6 not in value or user.reads_from > 1, "the first epoch is said although it is 1")
     return user
 
 
@@ -94,6 +97,9 @@ class Members:
         require(any(user.role == OWNER for user in users), "there is no owner")
         require(members.epoch >= 1, "the epoch is 0")
         require(members.recipient.startswith(POST_QUANTUM), "the epoch's recipient is not post-quantum")
+        for user in users:
+            latest = 1 if user.role == OWNER else members.epoch
+            require(user.reads_from <= latest, "a user's first epoch is not one that they can have")
         for each in [*users, *devices] if pq_required else []:
             require(each.recipient.startswith(POST_QUANTUM), "a recipient is not post-quantum")
         return members
@@ -132,8 +138,10 @@ def check_step(before, after, author, seq):
     removed_users = before.users.keys() - after.users.keys()
     removed_devices = sorted(device for _, device in before.pairs() - after.pairs())
     raised = bool(removed_users or removed_devices or before.recipient != after.recipient)
-    step = after.epoch - before.epoch
-    require(1 <= step <= 64 if raised else step == 0, "the epoch is not one that the change asks for")
+    require(after.epoch == before.epoch + raised, "the epoch is not the one that the change asks for")
+    for user in after.users.values():
+        was = before.users.get(user.id)
+        require(was is None or user.reads_from <= was.reads_from, "a user loses history")
     require(after.dedup_commitment == before.dedup_commitment, "the deduplication root changes")
     require([device for device, _ in after.final_heads] == removed_devices, "final heads are not those of removed devices")
     require(all(head < seq for _, head in after.final_heads), "a final head is not a statement before this one")

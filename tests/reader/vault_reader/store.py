@@ -3,6 +3,7 @@
 Names are checked before they are used; `.tmp-*` is passed over everywhere.
 """
 
+import hashlib
 import pathlib
 import re
 
@@ -59,9 +60,12 @@ class Store:
         """Returns the bytes of an index object."""
         return self._read(f"index/{index_id.hex()}")
 
-    def envelope(self, epoch, owner):
-        """Returns the envelope of a user or device in an epoch."""
-        return self._read(f"epochs/{epoch}/{owner.hex()}.age")
+    def envelope(self, epoch, owner, pin):
+        """Returns the envelope of a user or device in an epoch, by its hash; what has the plain name, if there is none with that."""
+        plain = self._read(f"epochs/{epoch}/{owner.hex()}.age")
+        second = f"epochs/{epoch}/{owner.hex()}-{pin[:8].hex()}.age"
+        other = hashlib.sha256(plain).digest() != pin and (self.directory / second).is_file()
+        return self._read(second) if other else plain
 
     def identities(self):
         """Returns the sealed identities, by user id."""

@@ -31,8 +31,8 @@ use crate::{context, identity, report};
 #[command(after_help = "Examples:\n  vault whoami\n  vault whoami --card me.card")]
 pub(crate) struct Whoami {
     /// Print your contact card, or write it to FILE: what others take with `vault contact add --card`
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
-    card: Option<Option<PathBuf>>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    card: Option<PathBuf>,
 }
 
 /// A server, and what it says about the user.
@@ -54,7 +54,7 @@ impl Whoami {
     /// Says who one is.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
         if let Some(file) = self.card {
-            return write_card(context, file.as_deref());
+            return write_card(context, Some(&*file).filter(|file| *file != Path::new("-")));
         }
         let joined = context.servers()?.all()?;
         let user = own_user(context)?;

@@ -1,7 +1,7 @@
 //! The people one shares with: who they are, as this machine has pinned it, and whether somebody compared words with them.
 //!
 //! One file for each contact in the state directory, readable by its owner only. What is pinned changes only by what the contact's
-//! own card adds; see [`refresh`].
+//! own card adds; see [`refresh()`].
 
 mod refresh;
 
@@ -167,13 +167,11 @@ impl Contacts {
             Ok(name) => self.get(&name)?,
             Err(_) => None,
         };
-        match found {
-            Some(contact) => Ok(contact),
-            None => {
-                let known = self.all()?.into_iter().map(|contact| contact.name.to_string()).collect();
-                Err(ContactError::Unknown { name: name.to_owned(), known }.into())
-            }
+        if let Some(contact) = found {
+            return Ok(contact);
         }
+        let known = self.all()?.into_iter().map(|contact| contact.name.to_string()).collect();
+        Err(ContactError::Unknown { name: name.to_owned(), known }.into())
     }
 
     /// The contact who is that user.

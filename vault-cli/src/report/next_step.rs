@@ -5,6 +5,7 @@
 mod contact;
 mod library;
 mod server;
+mod share;
 
 use std::io;
 use std::path::Path;
@@ -63,6 +64,7 @@ pub(crate) fn next_step(error: &CliError, vault: Option<&str>) -> String {
         CliError::Core(error) => library::next_step(error, vault),
         CliError::Server(error) => server::next_step(error),
         CliError::Contact(error) => contact::next_step(error),
+        CliError::Share(error) => share::next_step(error, vault),
         CliError::History { error, remembered } if error.is_rollback() => format!(
             "do not write to it; compare it with a copy. Only if you know why it is older, forget it: `rm -r {}`",
             word(remembered)

@@ -15,6 +15,7 @@ mod find;
 mod forget;
 mod lock;
 mod ls;
+pub(crate) mod members;
 mod mount;
 pub(crate) mod prune;
 mod recovery;

@@ -12,6 +12,7 @@ mod diff;
 mod doctor;
 mod find;
 pub(crate) mod forget;
+pub(crate) mod members;
 mod mount;
 pub(crate) mod prune;
 mod recovery;

@@ -169,7 +169,8 @@ mod tests {
 
     fn device(number: u8) -> ListedDevice {
         let recipient = format!("age1pq1device{number}");
-        ListedDevice { signing_key: key(number).verifying_key(), recipient, kind: DeviceKind::Full }
+        let user = crate::crypto::hash::user_id(&key(1).verifying_key().0);
+        ListedDevice::new(&key(number), &user, recipient, DeviceKind::Full)
     }
 
     /// A card of so many entries.

@@ -219,7 +219,8 @@ fn a_refusal_is_not_argued_with() {
         let error = client.object(&VAULT, &PACK, 100).unwrap_err();
 
         assert_eq!(error.kind(), kind, "{error:?}");
-        assert!(error.to_string().contains("words"), "{error}");
+        // Of another version nothing is quoted: its words may mean something else.
+        assert_eq!(error.to_string().contains("words"), kind != NetErrorKind::Protocol, "{error}");
         assert_eq!(server.seen().len(), 1, "{code}");
     }
 }

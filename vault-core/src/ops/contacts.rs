@@ -120,7 +120,7 @@ pub fn own_card(
     device: &DeviceKeys,
     around: &Surroundings<'_>,
 ) -> Result<WholeCard, Error> {
-    let devices = vec![cards::recovery(identity), cards::machine(device)];
+    let devices = vec![cards::recovery(identity), cards::machine(device, &identity.user_id())];
     let time = Millis::from_timestamp(around.clock.now()).0;
     let recipient = identity.recipient().to_string();
     let card = Card::first(identity.root().verifying_key(), recipient, devices, time);

@@ -19,7 +19,7 @@ use crate::format::raw_limit;
 use crate::format::seal::Origin;
 use crate::format::table::SegmentPlace;
 use crate::format::tree::{ChunkRef, Node};
-use crate::id::{ChunkHash, DomainId, Epoch, PackId, SessionId, SnapshotId, VaultId};
+use crate::id::{ChunkHash, DomainId, PackId, SessionId, SnapshotId, VaultId};
 use crate::keys::envelope::{DomainKeys, SessionKey, SessionPlace};
 use crate::keys::keyring::{Keyring, KeyringError};
 use crate::log::{Annotation, Snapshot, State};
@@ -68,7 +68,7 @@ impl Reader {
         let mut followed = vault.clone();
         let domains = domain_keys(vault.state(), &keyring)?;
         let (chunks, mut faults) = following_index(&mut followed, &domains)?;
-        faults.retain(|fault| !is_before(fault, keyring.first_epoch()));
+        faults.retain(|fault| !is_from_before(fault, &keyring));
         Ok(Self {
             store: Arc::clone(&vault.store),
             vault: *vault.id(),
@@ -413,9 +413,9 @@ impl<'r> DomainReader<'r> {
     }
 }
 
-/// Whether an index object could not be used only because it is of an epoch that the keys do not reach, as it should be.
-fn is_before(fault: &Error, first: Epoch) -> bool {
-    matches!(fault, Error::Damaged { fault: Fault::NoEpochKeys { epoch }, .. } if *epoch < first)
+/// Whether something could not be opened only because it is from before its reader became a member, as it should be.
+pub(crate) fn is_from_before(fault: &Error, keyring: &Keyring) -> bool {
+    matches!(fault, Error::Damaged { fault: Fault::NoEpochKeys { epoch }, .. } if *epoch < keyring.first_epoch())
 }
 
 /// The keys of every domain that something in force is of.

@@ -110,9 +110,9 @@ async fn list(parts: &Parts, json: bool) -> Result<(), CommandError> {
         let (used, quota) = (ByteSize(user.used).to_string(), shown(user.quota));
         let suspended = if user.suspended { " (suspended)" } else { "" };
         let joined = moment(user.created_ms);
-        let (user, name, label) = (user.user, &user.name, &user.label);
+        let (id, name, label) = (user.user, &user.name, &user.label);
         let _ =
-            write!(text, "\n{user}  {used:>10}  {quota:>13}  {joined:<16}  {name:<16}  {label}{suspended}");
+            write!(text, "\n{id}  {used:>10}  {quota:>13}  {joined:<16}  {name:<16}  {label}{suspended}");
     }
     print(&text)
 }

@@ -58,16 +58,16 @@ pub(crate) struct Added {
 impl Add {
     pub(super) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let added = match (&self.card, &self.recipient) {
-            (Some(path), _) => self.from_card(context, path)?,
-            (None, Some(text)) => self.from_recipient(context, text.trim())?,
-            (None, None) => self.from_server(context)?,
+            (Some(path), _) => self.take_card(context, path)?,
+            (None, Some(text)) => self.take_recipient(context, text.trim())?,
+            (None, None) => self.look_up(context)?,
         };
         let document = json::contacts::ContactAdded::new(&added);
         context.ui.result(&document, &summary::contacts::added(&added)).map_err(CliError::Output)?;
         Ok(Exit::Done)
     }
 
-    fn from_server(&self, context: &Context) -> Result<Added, CliError> {
+    fn look_up(&self, context: &Context) -> Result<Added, CliError> {
         let joined = context.joined_server(self.server.as_deref())?;
         let server = context.server(&joined)?;
         let local = self.local.as_ref().unwrap_or(&self.name);
@@ -87,7 +87,7 @@ impl Add {
         self.pin(context, (local, known), (&card, Some(listed)))
     }
 
-    fn from_card(&self, context: &Context, path: &Path) -> Result<Added, CliError> {
+    fn take_card(&self, context: &Context, path: &Path) -> Result<Added, CliError> {
         let text = text_of(path)?;
         let card = WholeCard::parse(text.as_bytes())
             .map_err(|source| ContactError::CardText { path: path.to_owned(), source })?;
@@ -95,7 +95,7 @@ impl Add {
         self.pin(context, (&self.name, known), (&card, None))
     }
 
-    fn from_recipient(&self, context: &Context, text: &str) -> Result<Added, CliError> {
+    fn take_recipient(&self, context: &Context, text: &str) -> Result<Added, CliError> {
         AnyRecipient::parse(text).map_err(|source| CliError::Recipient { text: text.to_owned(), source })?;
         let keys = ContactKeys::Recipient(text.to_owned());
         let new = Contact { name: self.name.clone(), keys, verified: None, added: context.now().seconds };

@@ -18,8 +18,8 @@ pub(super) fn next_step(error: &ContactError) -> String {
         ContactError::KnownAs { known } => format!("use that name, or remove it first: `vault contact remove {known}`"),
         ContactError::OtherKeys { name, .. }
         | ContactError::OtherWords { name, .. }
+        | ContactError::OtherUser { name, .. }
         | ContactError::CardFileChanged { name, .. } => ask(name.as_str()),
-        ContactError::OtherUser { name, .. } => ask(name.as_str()),
         ContactError::Card { name, .. } => ask(name),
         ContactError::ForeignName { .. } => {
             "do not go on: others who look you up find somebody else; tell them by another way than the server, and \

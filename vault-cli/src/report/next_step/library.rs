@@ -56,6 +56,12 @@ fn for_access(error: &Error, vault: Option<&str>) -> Option<String> {
         Error::NoRight(Refusal::ReaderCommits) => {
             "ask an owner for more: `vault member add YOUR-NAME --role editor`".to_owned()
         }
+        Error::BeforeMembership { .. } => {
+            "ask an owner for the history: `vault member add YOUR-NAME --role ROLE --history full`".to_owned()
+        }
+        Error::PartOfHistory { .. } => {
+            "leave it to an owner: only who can read every snapshot can tell what none needs".to_owned()
+        }
         Error::NoRight(_) => "run it on a device of an owner, or of whose snapshots they are".to_owned(),
         Error::NotAMember { .. } => {
             "use the identity of a member: `--identity FILE`, or the passphrase of theirs".to_owned()

@@ -137,7 +137,7 @@ pub(crate) struct OwnCard<'a> {
 impl<'a> OwnCard<'a> {
     pub(crate) fn new(card: &WholeCard, text: Option<&'a str>) -> Self {
         Self {
-            command: "whoami",
+            command: "whoami card",
             user: card.user().to_hex(),
             words: user_words(&card.user()).to_vec(),
             entries: card.entries().len(),

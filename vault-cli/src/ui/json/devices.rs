@@ -97,7 +97,7 @@ impl<'a> DeviceAdded<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct DeviceRemoved<'a> {
     command: &'static str,
-    server: String,
+    server: Option<String>,
     device: String,
     vaults: &'a [String],
     failed: &'a [String],
@@ -107,7 +107,7 @@ impl<'a> DeviceRemoved<'a> {
     pub(crate) fn new(removed: &'a Removed) -> Self {
         Self {
             command: "device remove",
-            server: removed.server.to_string(),
+            server: removed.server.as_ref().map(ToString::to_string),
             device: removed.device.to_hex(),
             vaults: &removed.vaults,
             failed: &removed.failed,

@@ -57,8 +57,8 @@ pub(crate) fn added(added: &Added) -> String {
 
 /// A device was cut off.
 pub(crate) fn removed(removed: &Removed) -> String {
-    let mut lines =
-        Lines::new(&format!("device {} is cut off from {}", removed.device.short(), removed.server));
+    let from = removed.server.as_ref().map_or_else(|| "the vault".to_owned(), ToString::to_string);
+    let mut lines = Lines::new(&format!("device {} is cut off from {from}", removed.device.short()));
     lines.row("new keys", &names(removed.vaults.iter()));
     if !removed.failed.is_empty() {
         lines.row("failed", &names(removed.failed.iter()));
