@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Gets the programs that `run.sh` compares with, into $PEERS_DIR/bin: restic, borg, rustic, bupstash.
+# Gets the programs that `run.sh` and `server.sh` compare with, into $PEERS_DIR/bin: restic, borg, rustic, bupstash, nginx, rest-server.
 # The one rule: nothing outside $PEERS_DIR is changed, and what cannot be had is said and left out.
 #
-#   PEERS_DIR=DIR tests/bench/peers.sh [restic|borg|rustic|bupstash]...
+#   PEERS_DIR=DIR tests/bench/peers.sh [restic|borg|rustic|bupstash|nginx|rest-server]...
 #
-# restic   the package of a newer Debian suite, unpacked beside the system (the system's own mirror and keyring)
+# restic, rest-server   the packages of a newer Debian suite, unpacked beside the system (the system's own mirror and keyring)
+# nginx    the package of the system's own suite, unpacked beside the system
 # borg     1.4 from the Python package index, in a virtual environment
 # rustic, bupstash   cargo install --locked (takes minutes; bupstash wants libsodium-dev and pkg-config)
 set -euo pipefail
@@ -25,21 +26,21 @@ debian_mirror() {
         sort -u | head -n 1
 }
 
-# Downloads and unpacks the newest package of a suite with its own apt state, so the system's is not touched.
-fetch_restic() {
-    command -v apt-get >/dev/null || { say 'restic: no apt here'; return 1; }
+# fetch_newer PACKAGE PROGRAM NAME: the newest package of a suite, with its own apt state, so the system's is not touched.
+fetch_newer() {
+    command -v apt-get >/dev/null || { say "$3: no apt here"; return 1; }
     local uri suite state
     uri=$(debian_mirror)
-    [ -n "$uri" ] || { say 'restic: apt knows no Debian mirror (apt-get update first?)'; return 1; }
+    [ -n "$uri" ] || { say "$3: apt knows no Debian mirror (apt-get update first?)"; return 1; }
     for suite in $SUITES; do
         state=$(mktemp -d "$PEERS_DIR/apt.XXXXXX")
-        if fetch_package restic "$uri" "$suite" "$state"; then
-            ln -sf "$PEERS_DIR/restic/usr/bin/restic" "$PEERS_DIR/bin/restic"
+        if fetch_package "$1" "$uri" "$suite" "$state"; then
+            ln -sf "$PEERS_DIR/$1/usr/bin/$2" "$PEERS_DIR/bin/$3"
             rm -rf "$state"
             return 0
         fi
         rm -rf "$state"
-        say "restic: not from the suite $suite"
+        say "$3: not from the suite $suite"
     done
     return 1
 }
@@ -71,6 +72,17 @@ fetch_borg_libraries() (
     for package in *.deb; do dpkg -x "$package" "$dir"; done
 )
 
+fetch_nginx() (
+    command -v apt-get >/dev/null || { say 'nginx: no apt here'; return 1; }
+    dir=$(mktemp -d "$PEERS_DIR/apt.XXXXXX")
+    trap 'rm -rf "$dir"' EXIT
+    cd "$dir"
+    apt-get -qq -o APT::Sandbox::User=root download nginx >&2 || exit 1
+    rm -rf "${PEERS_DIR:?}/nginx"
+    dpkg -x nginx_*.deb "$PEERS_DIR/nginx"
+    ln -sf "$PEERS_DIR/nginx/usr/sbin/nginx" "$PEERS_DIR/bin/nginx"
+)
+
 fetch_borg() {
     local venv=$PEERS_DIR/borg-venv usr=$PEERS_DIR/borg-libraries/usr lib
     rm -rf "$venv"
@@ -93,7 +105,9 @@ fetch_cargo() {
 
 fetch() {
     case $1 in
-        restic) fetch_restic ;;
+        restic) fetch_newer restic restic restic ;;
+        rest-server) fetch_newer restic-rest-server restic-rest-server rest-server ;;
+        nginx) fetch_nginx ;;
         borg) fetch_borg ;;
         rustic) fetch_cargo rustic-rs ;;
         bupstash) fetch_cargo bupstash ;;
@@ -101,7 +115,7 @@ fetch() {
     esac
 }
 
-[ $# -gt 0 ] || set -- restic borg rustic bupstash
+[ $# -gt 0 ] || set -- restic borg rustic bupstash nginx rest-server
 for peer in "$@"; do
     if [ -x "$PEERS_DIR/bin/$peer" ]; then
         say "$peer: already there"

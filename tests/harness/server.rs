@@ -503,6 +503,12 @@ pub fn connect(addr: SocketAddr) -> io::Result<StreamOwned<ClientConnection, Tcp
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
+    let connection = ClientConnection::new(tls_config(), ServerName::from(addr.ip())).unwrap();
+    Ok(StreamOwned::new(connection, socket))
+}
+
+/// TLS 1.3 with whatever certificate.
+pub fn tls_config() -> Arc<ClientConfig> {
     let provider = ring::default_provider();
     let config = ClientConfig::builder_with_provider(Arc::new(provider.clone()))
         .with_protocol_versions(&[&version::TLS13])
@@ -510,8 +516,7 @@ pub fn connect(addr: SocketAddr) -> io::Result<StreamOwned<ClientConnection, Tcp
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
-    let connection = ClientConnection::new(Arc::new(config), ServerName::from(addr.ip())).unwrap();
-    Ok(StreamOwned::new(connection, socket))
+    Arc::new(config)
 }
 
 /// What a server that listens there presents: the hash of its public key, as clients pin it.

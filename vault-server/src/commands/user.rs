@@ -111,8 +111,7 @@ async fn list(parts: &Parts, json: bool) -> Result<(), CommandError> {
         let suspended = if user.suspended { " (suspended)" } else { "" };
         let joined = moment(user.created_ms);
         let (id, name, label) = (user.user, &user.name, &user.label);
-        let _ =
-            write!(text, "\n{id}  {used:>10}  {quota:>13}  {joined:<16}  {name:<16}  {label}{suspended}");
+        let _ = write!(text, "\n{id}  {used:>10}  {quota:>13}  {joined:<16}  {name:<16}  {label}{suspended}");
     }
     print(&text)
 }
