@@ -102,21 +102,21 @@ impl Database {
     /// The device of that id, if it is on the newest entry of a card. Kept in memory for a second at most; what this process
     /// writes is seen at once.
     pub async fn device(&self, device: &DeviceId) -> Result<Option<DeviceRecord>, DbError> {
-        let cache = &self.inner.devices;
+        let cache = &self.inner.rights.devices;
         if let Some(known) = cache.get(device) {
             return Ok(Some(known));
         }
         let generation = cache.generation();
         let found = device_record(&mut self.reader().await?, device).await?;
         if let Some(record) = &found {
-            cache.put(record, generation);
+            cache.put(*device, record.clone(), generation);
         }
         Ok(found)
     }
 
     /// Whether [`Self::device`] would answer from memory.
     pub fn has_in_memory(&self, device: &DeviceId) -> bool {
-        self.inner.devices.get(device).is_some()
+        self.inner.rights.devices.get(device).is_some()
     }
 
     /// As [`Self::device`], but never from memory.
@@ -205,7 +205,7 @@ impl Database {
     pub async fn set_suspended(&self, user: UserId, suspended: bool) -> Result<bool, DbError> {
         self.write((user, suspended), |session, (user, suspended)| {
             Box::pin(async move {
-                session.changes_devices();
+                session.changes_rights();
                 let sql = "UPDATE users SET suspended = $2 WHERE user_id = $1";
                 Ok(session.execute(sql, args![user, u64::from(*suspended)]).await? == 1)
             })
@@ -258,7 +258,7 @@ async fn what_stands(session: &mut Session, new: &NewCardEntry) -> Result<EntryP
 
 /// Writes an entry whose number was just taken, and replaces the devices.
 async fn put_entry(session: &mut Session, new: &NewCardEntry) -> Result<EntryPut, DbError> {
-    session.changes_devices();
+    session.changes_rights();
     session.execute("DELETE FROM devices WHERE user_id = $1", args![new.user]).await?;
     for device in &new.devices {
         let sql = "INSERT INTO devices (device, user_id, signing_key, kind) VALUES ($1, $2, $3, $4)

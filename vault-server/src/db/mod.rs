@@ -62,7 +62,7 @@ pub use self::objects::{
 #[cfg(any(test, feature = "testing"))]
 pub use self::postgres::testing::PostgresServer;
 pub use self::vaults::{Access, Created, Member, NewVault, Recount, VaultOfUser, VaultRecord};
-use cache::DeviceCache;
+use cache::Rights;
 use session::{Operation, Session};
 
 /// An invite: random.
@@ -97,7 +97,7 @@ pub struct Database {
 
 struct Inner {
     engine: Engine,
-    devices: Arc<DeviceCache>,
+    rights: Arc<Rights>,
     random: Arc<dyn Random>,
 }
 
@@ -119,16 +119,16 @@ impl Database {
     ///
     /// [`DbError::NotLocal`] if a SQLite file would lie on a network file system.
     pub async fn open(options: &DatabaseOptions, random: Arc<dyn Random>) -> Result<Self, DbError> {
-        let devices = Arc::new(DeviceCache::default());
+        let rights = Arc::new(Rights::default());
         let engine = match options {
             DatabaseOptions::Sqlite { path, readers } => {
-                Engine::Sqlite(Box::new(sqlite::Sqlite::open(path, *readers, devices.clone()).await?))
+                Engine::Sqlite(Box::new(sqlite::Sqlite::open(path, *readers, rights.clone()).await?))
             }
             DatabaseOptions::Postgres { url, connections } => {
-                Engine::Postgres(postgres::Postgres::open(url, *connections, devices.clone()).await?)
+                Engine::Postgres(postgres::Postgres::open(url, *connections, rights.clone()).await?)
             }
         };
-        Ok(Self { inner: Arc::new(Inner { engine, devices, random }) })
+        Ok(Self { inner: Arc::new(Inner { engine, rights, random }) })
     }
 
     /// `sqlite` or `postgres`.

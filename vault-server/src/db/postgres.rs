@@ -12,7 +12,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::cache::DeviceCache;
+use super::cache::Rights;
 use super::session::{Link, Operation, Session};
 use super::{DbError, migrations};
 
@@ -24,15 +24,11 @@ const ACQUIRE: Duration = Duration::from_secs(10);
 
 pub(super) struct Postgres {
     pool: PgPool,
-    devices: Arc<DeviceCache>,
+    rights: Arc<Rights>,
 }
 
 impl Postgres {
-    pub(super) async fn open(
-        url: &str,
-        connections: u32,
-        devices: Arc<DeviceCache>,
-    ) -> Result<Self, DbError> {
+    pub(super) async fn open(url: &str, connections: u32, rights: Arc<Rights>) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)?.application_name("vault-server").options([
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
@@ -45,7 +41,7 @@ impl Postgres {
             .await?;
         // Under an advisory lock, so that of several servers that start at once one does it.
         Migrator::with_migrations(migrations::postgres()).run(&pool).await.map_err(DbError::Migration)?;
-        Ok(Self { pool, devices })
+        Ok(Self { pool, rights })
     }
 
     pub(super) async fn reader(&self) -> Result<Session, DbError> {
@@ -57,13 +53,13 @@ impl Postgres {
         I: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let (pool, devices) = (self.pool.clone(), self.devices.clone());
+        let (pool, rights) = (self.pool.clone(), self.rights.clone());
         // A task of its own: it goes on if the request that waits for it is dropped.
         let task = tokio::spawn(async move {
             let mut tries = 0;
             loop {
                 tries += 1;
-                match write_once(&pool, &devices, &input, run).await {
+                match write_once(&pool, &rights, &input, run).await {
                     Err(DbError::Sql(error)) if tries < TRIES && is_to_be_retried(&error) => {
                         tokio::time::sleep(Duration::from_millis(u64::from(tries * tries))).await;
                     }
@@ -81,23 +77,23 @@ impl Postgres {
 
 async fn write_once<I, T>(
     pool: &PgPool,
-    devices: &DeviceCache,
+    rights: &Rights,
     input: &I,
     run: Operation<I, T>,
 ) -> Result<T, DbError> {
     // Dropped on the way, a transaction is rolled back.
     let mut session = Session::new(Link::PostgresWriter(pool.begin().await?));
     let answer = run(&mut session, input).await?;
-    let (is_undone, has_changed_devices) = (session.take_undone(), session.take_changed_devices());
+    let (is_undone, has_changed_rights) = (session.take_undone(), session.take_changed_rights());
     let Link::PostgresWriter(transaction) = session.into_link() else { return Err(DbError::Aborted) };
     if is_undone {
         transaction.rollback().await?;
         return Ok(answer);
     }
     let result = transaction.commit().await;
-    if has_changed_devices {
+    if has_changed_rights {
         // Also after an error: the commit may have been done.
-        devices.clear();
+        rights.clear();
     }
     result?;
     Ok(answer)

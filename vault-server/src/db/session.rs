@@ -25,7 +25,7 @@ pub(super) type Operation<I, T> = for<'c> fn(&'c mut Session, &'c I) -> Boxed<'c
 pub(super) struct Session {
     link: Link,
     is_undone: bool,
-    has_changed_devices: bool,
+    has_changed_rights: bool,
 }
 
 /// The connection itself.
@@ -153,7 +153,7 @@ pub(super) enum Row {
 impl Session {
     /// Begins to use a connection.
     pub(super) fn new(link: Link) -> Self {
-        Self { link, is_undone: false, has_changed_devices: false }
+        Self { link, is_undone: false, has_changed_rights: false }
     }
 
     /// Has the transaction undone, and answers with a value all the same.
@@ -162,9 +162,9 @@ impl Session {
         answer
     }
 
-    /// Has the devices in memory forgotten once the transaction is committed.
-    pub(super) fn changes_devices(&mut self) {
-        self.has_changed_devices = true;
+    /// Has what is kept in memory of devices and memberships forgotten once the transaction is committed.
+    pub(super) fn changes_rights(&mut self) {
+        self.has_changed_rights = true;
     }
 
     /// Whether [`Self::undo`] was called since the last time this was asked.
@@ -172,9 +172,9 @@ impl Session {
         std::mem::take(&mut self.is_undone)
     }
 
-    /// Whether [`Self::changes_devices`] was called since the last time this was asked.
-    pub(super) fn take_changed_devices(&mut self) -> bool {
-        std::mem::take(&mut self.has_changed_devices)
+    /// Whether [`Self::changes_rights`] was called since the last time this was asked.
+    pub(super) fn take_changed_rights(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed_rights)
     }
 
     /// The connection itself.

@@ -27,7 +27,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
-use super::cache::DeviceCache;
+use super::cache::Rights;
 use super::session::{Boxed, Link, Operation, Session};
 use super::{DbError, filesystem, migrations};
 
@@ -105,7 +105,7 @@ impl<I: Send + Sync, T: Send> Job for Write<I, T> {
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: &Path, readers: u32, devices: Arc<DeviceCache>) -> Result<Self, DbError> {
+    pub(super) async fn open(path: &Path, readers: u32, rights: Arc<Rights>) -> Result<Self, DbError> {
         prepare_file(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -128,7 +128,7 @@ impl Sqlite {
         let is_degraded = Arc::new(AtomicBool::new(false));
         let group = Writer {
             session: Session::new(Link::SqliteWriter(writer)),
-            devices,
+            rights,
             is_degraded: is_degraded.clone(),
         };
         tokio::spawn(group.run(messages));
@@ -190,7 +190,7 @@ impl Sqlite {
 /// The one that writes.
 struct Writer {
     session: Session,
-    devices: Arc<DeviceCache>,
+    rights: Arc<Rights>,
     is_degraded: Arc<AtomicBool>,
 }
 
@@ -244,8 +244,8 @@ impl Writer {
             // It fails if SQLite has rolled back already.
             let _ = self.session.execute("ROLLBACK", Vec::new()).await;
         }
-        if self.session.take_changed_devices() {
-            self.devices.clear();
+        if self.session.take_changed_rights() {
+            self.rights.clear();
         }
         jobs.into_iter().for_each(|job| job.answer(fate)); // [5]
         close

@@ -146,18 +146,27 @@ impl Database {
     }
 
     /// What the newest membership says of a user and of one of the user's devices: of the device, where it names both. `None`
-    /// where it names neither, and where there is no such vault.
+    /// where it names neither, and where there is no such vault. Kept in memory as [`Self::device`] is.
     pub async fn access(
         &self,
         vault: &VaultId,
         user: &UserId,
         device: &DeviceId,
     ) -> Result<Option<Access>, DbError> {
+        let (cache, key) = (&self.inner.rights.access, (*vault, *user, *device));
+        if let Some(known) = cache.get(&key) {
+            return Ok(Some(known));
+        }
+        let generation = cache.generation();
         let sql = "SELECT role FROM members
                    WHERE vault = $1 AND ((member = $2 AND role < 3) OR (member = $3 AND role = 3))
                    ORDER BY role DESC LIMIT 1";
         let row = self.reader().await?.row(sql, args![vault, user, device]).await?;
-        row.map(|row| Access::from_number(row.uint(0)?)).transpose()
+        let found = row.map(|row| Access::from_number(row.uint(0)?)).transpose()?;
+        if let Some(access) = found {
+            cache.put(key, access, generation);
+        }
+        Ok(found)
     }
 
     /// Sets how many bytes a vault may hold. `false` if there is no such vault.
@@ -226,6 +235,7 @@ pub(super) async fn set_members(
     vault: &VaultId,
     members: &[Member],
 ) -> Result<(), DbError> {
+    session.changes_rights();
     session.execute("DELETE FROM members WHERE vault = $1", args![vault]).await?;
     for member in members {
         let (id, role) = match member {
