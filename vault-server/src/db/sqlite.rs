@@ -122,7 +122,11 @@ impl Sqlite {
             .run_direct(None, &mut writer, false)
             .await
             .map_err(DbError::Migration)?;
-        let pool = SqlitePoolOptions::new().max_connections(readers.max(1)).acquire_timeout(BUSY);
+        // To ask a connection to a file whether it is there still would double the time of each read.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(readers.max(1))
+            .acquire_timeout(BUSY)
+            .test_before_acquire(false);
         let readers = pool.connect_with(options.clone().pragma("query_only", "ON")).await?;
         let (queue, messages) = mpsc::channel(QUEUE);
         let is_degraded = Arc::new(AtomicBool::new(false));
