@@ -2,10 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use rustix::io::Errno;
 
 /// What changes files and directories.
@@ -14,6 +16,8 @@ pub(crate) trait Files: Send + Sync + 'static {
     fn create(&self, path: &Path) -> io::Result<File>;
     /// Writes all bytes.
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
+    /// Has the system begin to write bytes of a file to the disk. Only a hint: [`Self::sync`] says when they are there.
+    fn begin_sync(&self, file: &File, range: Range<u64>);
     /// Flushes a file to the disk.
     fn sync(&self, file: &File) -> io::Result<()>;
     /// Renames a file, unless the new name is taken.
@@ -39,6 +43,12 @@ impl Files for System {
 
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)
+    }
+
+    fn begin_sync(&self, file: &File, range: Range<u64>) {
+        // Linux takes it as the wish to write dirty pages, and drops only those that are clean: what was just written stays.
+        let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+        let _ = fadvise(file, range.start, length, Advice::DontNeed);
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -107,6 +117,10 @@ pub(crate) mod testing {
             // A write that fails leaves a part.
             self.count().inspect_err(|_| System.write(file, &bytes[..bytes.len() / 2]).unwrap())?;
             System.write(file, bytes)
+        }
+
+        fn begin_sync(&self, file: &File, range: Range<u64>) {
+            System.begin_sync(file, range);
         }
 
         fn sync(&self, file: &File) -> io::Result<()> {

@@ -10,12 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ObjectsError;
 use super::files::Files;
 
+/// After how many bytes the disk is given work, so that a flush at the end need not wait for all of it.
+const BEGIN_EVERY: u64 = 4 << 20;
+
 /// See [`super::Objects::incoming`]. Its calls block.
 pub struct Incoming {
     file: File,
     path: PathBuf,
     files: Arc<dyn Files>,
     written: u64,
+    /// Up to where the system was asked to write to the disk.
+    begun: u64,
     is_kept: bool,
     _claim: Claim,
 }
@@ -44,7 +49,7 @@ impl Drop for Claim {
 impl Incoming {
     pub(super) fn create(path: PathBuf, files: Arc<dyn Files>, claim: Claim) -> Result<Self, ObjectsError> {
         let file = files.create(&path).map_err(|source| ObjectsError::from_io("create", &path, source))?;
-        Ok(Self { file, path, files, written: 0, is_kept: false, _claim: claim })
+        Ok(Self { file, path, files, written: 0, begun: 0, is_kept: false, _claim: claim })
     }
 
     /// Adds bytes.
@@ -53,6 +58,10 @@ impl Incoming {
             .write(&mut self.file, bytes)
             .map_err(|source| ObjectsError::from_io("write", &self.path, source))?;
         self.written = self.written.saturating_add(bytes.len() as u64);
+        if self.written - self.begun >= BEGIN_EVERY {
+            self.files.begin_sync(&self.file, self.begun..self.written);
+            self.begun = self.written;
+        }
         Ok(())
     }
 
