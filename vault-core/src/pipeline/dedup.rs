@@ -32,7 +32,7 @@ impl Known {
 
     /// No longer counts on packs: those that are condemned, or that the store has lost.
     pub fn hide(&self, packs: &BTreeSet<PackId>) {
-        self.indexed.write().unwrap_or_else(PoisonError::into_inner).hide(packs);
+        self.update(|index| index.hide(packs));
     }
 
     /// Whether the caller is the one who must store this chunk. True once for each chunk the vault does not have.
@@ -60,17 +60,27 @@ impl Known {
     }
 
     /// Moves the chunks of some packs from memory to the index on disk, now that an index object names them.
+    ///
+    /// Others go on asking meanwhile: what takes long is done before the index is touched.
     pub fn settle(&self, object: IndexId, packs: &[IndexedPack]) -> Result<(), Error> {
-        self.indexed.write().unwrap_or_else(PoisonError::into_inner).add(&[object], packs)?;
+        let added = self.ask(|index| index.prepare(&[object], packs))?;
+        self.update(|index| index.put(added))?;
         for row in packs.iter().flat_map(|pack| pack.table.chunk_rows()) {
             self.shard(&row.id).lock().unwrap_or_else(PoisonError::into_inner).remove(&row.id);
         }
-        Ok(())
+        match self.ask(ChunkIndex::prepare_merge)? {
+            Some(merged) => self.update(|index| index.put(merged)),
+            None => Ok(()),
+        }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&ChunkIndex) -> T) -> T {
+        question(&self.indexed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The packs that indexes name.
     pub fn packs(&self) -> BTreeSet<PackId> {
-        self.indexed.read().unwrap_or_else(PoisonError::into_inner).packs().map(|pack| pack.id).collect()
+        self.ask(|index| index.packs().map(|pack| pack.id).collect())
     }
 
     fn shard(&self, id: &ChunkId) -> &Mutex<HashSet<ChunkId>> {

@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -92,6 +92,15 @@ pub(crate) struct Tally {
     pub marked_bytes: u64,
 }
 
+/// A run that stands on the disk and is not part of an index yet: making one takes long, putting it into its place does not.
+#[derive(Debug)]
+pub struct NewRun {
+    run: Run,
+    /// The runs whose place it takes: they were made into it.
+    replaced: Vec<PathBuf>,
+    next_run: u64,
+}
+
 /// All runs of one vault.
 #[derive(Debug)]
 pub struct ChunkIndex {
@@ -126,9 +135,47 @@ impl ChunkIndex {
 
     /// Adds the packs that one index object names; afterwards it is covered.
     pub fn add(&mut self, object: &[IndexId], packs: &[IndexedPack]) -> Result<(), Error> {
-        let objects: Vec<Named<'_>> = object.iter().map(|id| (*id, packs)).collect();
-        self.add_all(&objects, &BTreeSet::new())?;
+        let new = self.prepare(object, packs)?;
+        self.put(new)?;
         self.merge_if_many()
+    }
+
+    /// Makes a run of the packs that one index object names, to be [`put`](Self::put) into the index.
+    pub fn prepare(&self, object: &[IndexId], packs: &[IndexedPack]) -> Result<NewRun, Error> {
+        let objects: Vec<Named<'_>> = object.iter().map(|id| (*id, packs)).collect();
+        self.create(Vec::new(), |out| write_run(out, &objects, &BTreeSet::new()))
+    }
+
+    /// Makes one run of the newest ones if there are many, to be [`put`](Self::put) in their place. Rows then have other numbers.
+    ///
+    /// A run that is more than twice as long as all newer ones together is left alone, so that a row is written anew about as often
+    /// as the index doubles.
+    pub fn prepare_merge(&self) -> Result<Option<NewRun>, Error> {
+        if self.runs.len() <= MOST_RUNS {
+            return Ok(None);
+        }
+        let merged = &self.runs[first_to_merge(&self.runs)..];
+        let replaced = merged.iter().map(|run| run.path.clone()).collect();
+        self.create(replaced, |out| merge_runs(out, merged)).map(Some)
+    }
+
+    /// Puts a run that was made for this index into its place. One whose parts have been merged otherwise meanwhile is not needed.
+    pub fn put(&mut self, new: NewRun) -> Result<(), Error> {
+        let NewRun { mut run, replaced, next_run } = new;
+        self.next_run = self.next_run.max(next_run);
+        let at = match replaced.first() {
+            None => self.runs.len(),
+            Some(first) => match self.runs.iter().position(|old| old.path == *first) {
+                Some(at) => at,
+                None => return delete(&run.path),
+            },
+        };
+        let (old, others): (Vec<_>, Vec<_>) =
+            self.runs.drain(at..).partition(|old| replaced.contains(&old.path));
+        run.hide(&old.iter().flat_map(Run::hidden_packs).collect());
+        self.runs.push(run);
+        self.runs.extend(others);
+        old.iter().try_for_each(|old| delete(&old.path))
     }
 
     /// Adds the packs that some index objects name, without what is in those that are `condemned`. Never merges, so that rows keep
@@ -138,15 +185,14 @@ impl ChunkIndex {
         objects: &[Named<'_>],
         condemned: &BTreeSet<PackId>,
     ) -> Result<(), Error> {
-        let mut run = create(&self.directory, &mut self.next_run, |out| write_run(out, objects, condemned))?;
-        run.hide(condemned);
-        self.runs.push(run);
-        Ok(())
+        let mut new = self.create(Vec::new(), |out| write_run(out, objects, condemned))?;
+        new.run.hide(condemned);
+        self.put(new)
     }
 
-    /// Makes one run of all if there are many. Rows then have other numbers.
+    /// Makes one run of the newest ones if there are many. Rows then have other numbers.
     pub(crate) fn merge_if_many(&mut self) -> Result<(), Error> {
-        if self.runs.len() > MOST_RUNS { self.merge() } else { Ok(()) }
+        self.prepare_merge()?.map_or(Ok(()), |merged| self.put(merged))
     }
 
     /// Lets packs count as absent from now on: those that are condemned, or that the store has lost.
@@ -256,15 +302,29 @@ impl ChunkIndex {
         Ok(None)
     }
 
-    fn merge(&mut self) -> Result<(), Error> {
-        let Self { directory, runs, next_run } = self;
-        let mut merged = create(directory, next_run, |out| merge_runs(out, runs))?;
-        let hidden = runs.iter().flat_map(|run| {
-            (0..).zip(&run.packs).filter(|(number, _)| run.hides(*number)).map(|(_, pack)| pack.place.id)
-        });
-        merged.hide(&hidden.collect());
-        std::mem::replace(runs, vec![merged]).iter().try_for_each(|old| delete(&old.path))
+    fn create(
+        &self,
+        replaced: Vec<PathBuf>,
+        write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+    ) -> Result<NewRun, Error> {
+        let mut next_run = self.next_run;
+        let run = create(&self.directory, &mut next_run, write)?;
+        Ok(NewRun { run, replaced, next_run })
     }
+}
+
+/// Where the newest runs begin that are worth to be merged: two at least.
+fn first_to_merge(runs: &[Run]) -> usize {
+    let mut first = runs.len();
+    let mut rows = 0;
+    while let Some(older) = first.checked_sub(1).and_then(|at| runs.get(at)) {
+        if runs.len() - first >= 2 && older.chunk_count > 2 * rows {
+            break;
+        }
+        first -= 1;
+        rows += older.chunk_count;
+    }
+    first
 }
 
 fn place(run: &Run, row: RunRow) -> Result<Place, Error> {

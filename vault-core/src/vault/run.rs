@@ -157,6 +157,11 @@ impl Run {
         }
     }
 
+    /// The packs that count as absent.
+    pub(super) fn hidden_packs(&self) -> impl Iterator<Item = PackId> {
+        (0..).zip(&self.packs).filter(|(number, _)| self.hides(*number)).map(|(_, pack)| pack.place.id)
+    }
+
     /// Whether the pack of this number counts as absent.
     pub(super) fn hides(&self, pack: u32) -> bool {
         self.hidden.contains(&pack)
@@ -201,14 +206,24 @@ impl Run {
 
     /// Calls `each` with the number of every row, the number of its pack, and its length, from first to last.
     pub(super) fn scan(&self, mut each: impl FnMut(u64, u32, u32)) -> io::Result<()> {
-        let mut reader = self.reader_at(self.segments_at);
-        let packs = read_rows(&mut reader, self.segment_count, |row| Some(decode_segment(row)?.0))?;
+        let starts = self.pack_starts()?;
         let mut rows = (self.reader_at(self.chunks_at), self.chunk_count);
         for number in 0..self.chunk_count {
             let Some(row) = next_chunk(&mut rows)? else { break };
-            each(number, *packs.get(row.segment as usize).ok_or_else(invalid)?, row.length);
+            each(number, pack_of(&starts, row.segment)? as u32, row.length);
         }
         Ok(())
+    }
+
+    /// The number of the first segment of each pack, and that behind the last: the segments stand in the order of the packs.
+    fn pack_starts(&self) -> io::Result<Vec<u32>> {
+        let mut starts = vec![0];
+        let mut next = 0_u32;
+        for pack in &self.packs {
+            next = next.checked_add(pack.segments).ok_or_else(invalid)?;
+            starts.push(next);
+        }
+        if next == self.segment_count { Ok(starts) } else { Err(invalid()) }
     }
 
     /// The segment that a row names, and the number of its pack.
@@ -235,6 +250,13 @@ impl Run {
 
 fn invalid() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not a run of the chunk index")
+}
+
+/// The pack that a segment is of, by the [starts](Run::pack_starts) of its run.
+fn pack_of(starts: &[u32], segment: u32) -> io::Result<usize> {
+    // Of packs that begin in one place the last has segments.
+    let at = starts.partition_point(|start| *start <= segment);
+    if at < starts.len() { at.checked_sub(1).ok_or_else(invalid) } else { Err(invalid()) }
 }
 
 fn fence_key(id: &ChunkId) -> u64 {

@@ -246,3 +246,60 @@ fn two_processes_share_a_directory_without_harm() {
         assert!(other.contains(&id(100 + n)).unwrap() && !other.contains(&id(n)).unwrap());
     }
 }
+
+#[test]
+fn a_long_run_is_left_alone_while_little_is_newer() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut index = open(&directory, []);
+    index.add(&[object(1)], &[pack(1, &[(0..500).map(|n| (n, 10)).collect()])]).unwrap();
+    let long = run_files(&directory).remove(0);
+
+    for number in 2..=MOST_RUNS as u8 + 1 {
+        index.add(&[object(number)], &[pack(number, &[vec![(600 + u16::from(number), 10)]])]).unwrap();
+    }
+
+    assert!(long.exists());
+    assert_eq!(run_files(&directory).len(), 2, "the others were merged");
+    assert_eq!((0..1000).filter(|&n| index.contains(&id(n)).unwrap()).count(), 500 + MOST_RUNS);
+}
+
+/// An index of one run too many, each of one pack with a chunk of the same number.
+fn index_to_merge(directory: &TempDir) -> ChunkIndex {
+    let mut index = open(directory, []);
+    for number in 0..=MOST_RUNS as u8 {
+        let packs = [pack(number, &[vec![(number.into(), 10)]])];
+        index.add_all(&[(object(number), &packs)], &BTreeSet::new()).unwrap();
+    }
+    index
+}
+
+#[test]
+fn what_is_hidden_or_added_while_runs_are_merged_stays_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut index = index_to_merge(&directory);
+
+    let merged = index.prepare_merge().unwrap().unwrap();
+    index.hide(&[PackId::new([3; 32])].into());
+    let added = index.prepare(&[object(50)], &[pack(50, &[vec![(3, 10), (50, 10)]])]).unwrap();
+    index.put(added).unwrap();
+    assert!(index.contains(&id(2)).unwrap());
+    index.put(merged).unwrap();
+
+    assert_eq!(run_files(&directory).len(), 2);
+    assert_eq!(index.find(&id(3)).unwrap().unwrap().pack.id, PackId::new([50; 32]));
+    assert!(index.contains(&id(2)).unwrap() && index.contains(&id(50)).unwrap());
+}
+
+#[test]
+fn a_merged_run_that_comes_too_late_is_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut index = index_to_merge(&directory);
+
+    let late = index.prepare_merge().unwrap().unwrap();
+    index.merge_if_many().unwrap();
+    index.hide(&[PackId::new([3; 32])].into());
+    index.put(late).unwrap();
+
+    assert_eq!(run_files(&directory).len(), 1);
+    assert!(index.contains(&id(2)).unwrap() && !index.contains(&id(3)).unwrap());
+}
