@@ -42,8 +42,8 @@ use sample::Chosen;
 pub(super) use sample::verified_at;
 pub use sample::{Budget, Sample};
 
-/// Chunks whose tables are held at once: about 20 MB.
-const BATCH_CHUNKS: usize = 1_000_000;
+/// Chunks whose tables are held at once, and those of one more index object: about 20 MB.
+const BATCH_CHUNKS: usize = 500_000;
 
 /// How deep to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

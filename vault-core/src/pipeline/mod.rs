@@ -9,8 +9,8 @@
 //!     │                 large file: read, cut ─► groups of chunks, at most 4 wait, taken by any reader
 //!     │ new chunks      gatherers, one pair a thread: a segment     [3] compress
 //!  packer (a lock)      seal into the open pack                     [4]
-//!     │ full packs, at most 1 waits
-//!  uploaders (2)        hash, store durably                         [5]
+//!     │ full packs, none waits
+//!  uploaders (2-4)      hash, store durably                         [5]
 //! ```
 //!
 //! Whoever finishes the last entry of a directory also finishes the directory: encodes its node, and so on upwards \[6\]. When the

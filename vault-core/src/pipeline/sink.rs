@@ -21,8 +21,8 @@ use crate::vault::session::Session;
 
 use super::dedup::Known;
 
-/// Chunks that may wait in memory for an index object: about 60 bytes each.
-const UNINDEXED_CHUNKS: usize = 500_000;
+/// Chunks that may wait in memory for an index object: about 60 bytes each, and as much again while it is written.
+const UNINDEXED_CHUNKS: usize = 250_000;
 /// Packs that are on their way to one store at the same time, at most: each is 32 MiB of memory.
 const UPLOADERS_MAX: usize = 4;
 
@@ -66,14 +66,13 @@ struct Gatherers {
 /// Runs `work` with a packer for each of some sinks, and stores meanwhile what is packed. Afterwards every chunk that was claimed and
 /// flushed is in the store and in an index object of each sink that has not failed.
 pub fn fill(sinks: &[&Sink<'_>], work: impl FnOnce(&[Packer<'_>])) {
-    // With several, each waits less ahead: packs are what takes memory.
+    // Packs are what takes memory: none waits for an uploader, and with several sinks each has one uploader.
     let several = sinks.len() > 1;
     thread::scope(|scope| {
         let mut packers = Vec::new();
         for &sink in sinks {
-            let parallel = sink.parts.store.parallel().clamp(1, UPLOADERS_MAX);
-            let (waiting_packs, uploaders) = if several { (0, 1) } else { (1, parallel) };
-            let (full_packs, packs) = bounded(waiting_packs);
+            let uploaders = if several { 1 } else { sink.parts.store.parallel().clamp(1, UPLOADERS_MAX) };
+            let (full_packs, packs) = bounded(0);
             for _ in 0..uploaders {
                 let packs = packs.clone();
                 scope.spawn(move || sink.upload(&packs));

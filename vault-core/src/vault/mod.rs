@@ -50,8 +50,8 @@ const STATEMENT_MAX_BYTES: u64 = 1 << 20;
 /// An age file of a key envelope or identity is far below this.
 pub(crate) const AGE_FILE_MAX_BYTES: u64 = 1 << 20;
 /// Index objects whose chunks are sorted together in memory into one run of the index.
-const RUN_CHUNKS: usize = 1_000_000;
-/// Index objects that are read from afar at the same time: each takes up to about 20 MB.
+const RUN_CHUNKS: usize = 500_000;
+/// Index objects that are read from afar at the same time: each takes up to about 10 MB.
 const INDEXES_AT_ONCE: usize = 4;
 /// How often an append is tried again when others append at the same time.
 const APPEND_ATTEMPTS: u32 = 100;

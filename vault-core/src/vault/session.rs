@@ -25,8 +25,8 @@ use crate::store::{ObjectKey, Store};
 
 use super::packer::FullPack;
 
-/// Chunks that one index object holds at most: about 20 MB of it, and of memory.
-const INDEX_CHUNKS: usize = 1_000_000;
+/// Chunks that one index object holds at most, unless a single pack has more: about 10 MB of it, and of memory.
+const INDEX_CHUNKS: usize = 500_000;
 /// Bytes that the body of one index object has at most, before compression: many packs of few chunks reach it first.
 const INDEX_BYTES: usize = 32 << 20;
 
