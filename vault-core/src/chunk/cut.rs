@@ -63,8 +63,9 @@ const LANES: usize = 4;
 /// Positions a lane takes between checks for candidates; lengths of stripes are multiples of it.
 const STEP: usize = 8;
 
-/// Positions per lane and block: long enough that filling the window (64 bytes) costs little, short enough that little is
-/// tested in vain behind the first candidate, and that a block stays in the first-level cache.
+/// Positions per lane and block at most: long enough that filling the window (64 bytes) costs little, short enough that a block
+/// stays in the first-level cache. Where candidates are near each other a block has two of them in the mean, so that little is
+/// tested in vain behind the first.
 const STRIPE: usize = 4096;
 
 /// A way to find candidates; all ways find the same.
@@ -227,12 +228,13 @@ impl Cutter {
     /// Passes the candidates among the positions `WINDOW..=bytes.len()` to `take`, ascending and less `WINDOW`, until it
     /// returns `false`; returns whether it never did.
     fn scan(&self, bytes: &[u8], mut take: impl FnMut(usize) -> bool) -> bool {
+        let longest = STRIPE.min((2 << self.params.mask_bits()) / LANES);
         let mut found = Vec::new();
         let mut done = 0;
         loop {
             let rest = &bytes[done..];
             // A back-end wants one byte more than the last window has, so at least one position is left for the tail.
-            let stripe = (rest.len().saturating_sub(WINDOW) / LANES).min(STRIPE) / STEP * STEP;
+            let stripe = (rest.len().saturating_sub(WINDOW) / LANES).min(longest) / STEP * STEP;
             if stripe == 0 {
                 portable::test_all(&self.keys, rest, &mut found);
             } else {
