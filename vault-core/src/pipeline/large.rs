@@ -19,6 +19,7 @@ use crate::format::tree::{ChunkRef, Hole};
 use crate::progress::Amount;
 
 use super::attributes::stamp;
+use super::chunk_list::{GrowingList, store_part};
 use super::hand::{Hand, Wanted};
 use super::read::ReadFile;
 
@@ -48,8 +49,7 @@ struct LargeFile {
 /// The chunks of a large file for one destination.
 struct LaneChunks {
     to: usize,
-    /// By group; a group that is not stored yet is empty.
-    groups: Mutex<Vec<Vec<ChunkRef>>>,
+    list: GrowingList,
 }
 
 /// Reads a file and fills its slot, now or when the last of its groups is stored.
@@ -282,7 +282,7 @@ impl Reader<'_> {
         (bytes, lengths): (Vec<u8>, Vec<u32>),
         hand: &mut Hand<'_>,
     ) -> Result<(), Error> {
-        let number = self.large.lanes[lane].add_group();
+        let number = self.large.lanes[lane].list.add_group();
         self.large.pending.fetch_add(1, Ordering::Relaxed);
         let group = Group { file: Arc::clone(&self.large), lane, number, bytes, lengths };
         match self.groups_in.try_send(group) {
@@ -345,8 +345,7 @@ impl Group {
                 stored.push(ChunkRef { h: hand.store_chunk(to, SegmentKind::Data, chunk)?, length });
                 rest = after;
             }
-            lane.groups.lock().unwrap_or_else(PoisonError::into_inner)[number] = stored;
-            Ok(())
+            lane.list.fill(number, stored, &mut |part| store_part(to, part, hand))
         });
         hand.engine.give_buffer(bytes);
         file.settle(hand);
@@ -362,24 +361,12 @@ impl LaneChunks {
             cuts: Vec::new(),
         }
     }
-
-    /// Makes room for one more group, and returns its number.
-    fn add_group(&self) -> usize {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.push(Vec::new());
-        groups.len() - 1
-    }
-
-    fn take(&self) -> Vec<ChunkRef> {
-        let groups = std::mem::take(&mut *self.groups.lock().unwrap_or_else(PoisonError::into_inner));
-        groups.into_iter().flatten().collect()
-    }
 }
 
 impl LargeFile {
     fn new(file: &ReadFile) -> Self {
         Self {
-            lanes: file.wanted.iter().map(|to| LaneChunks { to, groups: Mutex::default() }).collect(),
+            lanes: file.wanted.iter().map(|to| LaneChunks { to, list: GrowingList::default() }).collect(),
             pending: AtomicUsize::new(1),
             finished: Mutex::default(),
         }
@@ -391,7 +378,7 @@ impl LargeFile {
         }
         let file = self.finished.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(file) = file {
-            file.finish(self.lanes.iter().map(|lane| (lane.to, lane.take())).collect(), hand);
+            file.finish(self.lanes.iter().map(|lane| (lane.to, lane.list.take())).collect(), hand);
         }
     }
 }

@@ -37,13 +37,14 @@
 //! # Rules
 //!
 //! Every queue is bounded, and a thread that waits for room holds nothing that another needs. Memory is bounded by the queues,
-//! the open directories and the chunk lists of the files in work. The first failure stops all threads; a request to stop ends the
-//! walk but not what is under way. Threads live in one scope: none outlives the call that started it.
+//! the open directories and the parts at hand of the chunk lists of the files in work. The first failure stops all threads; a request
+//! to stop ends the walk but not what is under way. Threads live in one scope: none outlives the call that started it.
 
 pub mod attributes;
 pub mod backup;
 pub mod checkpoint;
 pub mod choose;
+pub mod chunk_list;
 pub mod dedup;
 pub mod destination;
 pub mod directory;

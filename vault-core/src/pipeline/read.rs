@@ -11,13 +11,12 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use crate::error::Error;
 use crate::format::table::SegmentKind;
-use crate::format::tree::{
-    CHUNKS_IN_ENTRY_MAX, ChunkRef, Contents, Entry, EntryKind, Hole, ListRef, encode_chunk_list,
-};
+use crate::format::tree::{ChunkRef, Entry, EntryKind, Hole};
 use crate::progress::{Amount, Severity};
 use crate::vault::stat_cache::Stamp;
 
 use super::attributes::{file_type, link_group_of, stamp, xattrs_of};
+use super::chunk_list::{ChunkList, store_part};
 use super::destination::count;
 use super::directory::Slot;
 use super::hand::{Hand, Wanted};
@@ -126,7 +125,7 @@ fn read_small(mut file: ReadFile, hand: &mut Hand<'_>) {
 }
 
 /// The chunks of a file by destination; a destination that has failed has none.
-pub type ChunksByDestination = Vec<(usize, Vec<ChunkRef>)>;
+pub type ChunksByDestination = Vec<(usize, ChunkList)>;
 
 fn store_small(file: &ReadFile, contents: &[u8], hand: &mut Hand<'_>) -> ChunksByDestination {
     hand.engine.around.progress.advance(Amount { items: 0, bytes: contents.len() as u64 });
@@ -142,7 +141,7 @@ fn store_small(file: &ReadFile, contents: &[u8], hand: &mut Hand<'_>) -> ChunksB
             chunks.push(ChunkRef { h, length: chunk.len() as u32 });
             start = end as usize;
         }
-        stored.push((to, chunks));
+        stored.push((to, chunks.into()));
         Ok(())
     });
     stored
@@ -227,7 +226,8 @@ impl ReadFile {
         self.slot.fill((self.wanted, stamp), hand, |hand, to| {
             // Both ascend; destinations that have failed are in neither, or only in `stored`.
             let chunks = stored.find(|(of, _)| *of == to).map(|(_, chunks)| chunks);
-            let contents = contents(to, chunks.ok_or(Error::WorkerLost)?, hand)?;
+            let chunks: ChunkList = chunks.ok_or(Error::WorkerLost)?;
+            let contents = chunks.into_contents(&mut |part| store_part(to, part, hand))?;
             Ok(Entry {
                 name: name.clone(),
                 kind: EntryKind::File { size, contents, holes: holes.clone() },
@@ -237,17 +237,4 @@ impl ReadFile {
             })
         });
     }
-}
-
-/// The chunk list of a file, moved to nodes of its own where it is long.
-fn contents(to: usize, chunks: Vec<ChunkRef>, hand: &mut Hand<'_>) -> Result<Contents, Error> {
-    if chunks.len() <= CHUNKS_IN_ENTRY_MAX {
-        return Ok(Contents::Chunks(chunks));
-    }
-    let lists = chunks.chunks(CHUNKS_IN_ENTRY_MAX).map(|part| {
-        let bytes = part.iter().map(|chunk| u64::from(chunk.length)).sum();
-        let h = hand.store_chunk(to, SegmentKind::Tree, &encode_chunk_list(part))?;
-        Ok(ListRef { h, bytes })
-    });
-    lists.collect::<Result<_, _>>().map(Contents::Lists)
 }
