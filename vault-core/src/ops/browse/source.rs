@@ -103,13 +103,13 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads from `vault`. Opened segments have at most `cache_bytes` together, decoded nodes half of that.
+    /// Reads from `vault`. What is kept has at most `cache_bytes` together: a quarter of that decoded nodes, the rest opened segments.
     pub(super) fn new(vault: Vault, reader: Reader, cache_bytes: usize) -> Self {
         Self {
             vault: Mutex::new(vault),
             reader: RwLock::new(Arc::new(reader)),
-            segments: Cache::new(cache_bytes),
-            nodes: Cache::new(cache_bytes / 2),
+            segments: Cache::new(cache_bytes - cache_bytes / 4),
+            nodes: Cache::new(cache_bytes / 4),
         }
     }
 
