@@ -8,6 +8,7 @@ use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::task::JoinHandle;
 use vault_core::crypto::hash::ObjectHasher;
+use vault_core::id::VaultId;
 use vault_core::object::ObjectKey;
 use vault_core::wire::limits::object_bytes;
 use vault_core::wire::signing;
@@ -40,7 +41,7 @@ pub(super) async fn put(
     // Before anything is reserved: a body that is too large is refused by its length.
     let body = Body::new(payload, signed.length, object_bytes(key.kind()), Pace::from(&state.config.limits))?;
     let place = (permit.vault, key, signed.length);
-    let (upload, incoming) = match Upload::begin(&state.db, &state.objects, place, state.now_ms()).await? {
+    let (upload, incoming) = match begin(&state, place).await? {
         Begun::New(upload, incoming) => (upload, incoming),
         Begun::Not(Reserved::There { size, stored_ms }) => {
             return there(&permit, body, size, stored_ms).await;
@@ -61,6 +62,17 @@ pub(super) async fn put(
         return Err(error);
     }
     finish(&state, &permit, (upload, incoming)).await
+}
+
+/// Reserves place. To the end even if the client goes away meanwhile: only an upload that there is gives its reservation back.
+async fn begin(
+    state: &actix_web::web::Data<State>,
+    place: (VaultId, ObjectKey, u64),
+) -> Result<Begun, ApiError> {
+    let state = state.clone();
+    let begun =
+        tokio::spawn(async move { Upload::begin(&state.db, &state.objects, place, state.now_ms()).await });
+    Ok(begun.await.map_err(ApiError::internal)??)
 }
 
 /// Packs and index objects are named by what is in them.
@@ -102,7 +114,7 @@ async fn there(
 
 fn read_small(
     objects: &dyn Objects,
-    vault: &vault_core::id::VaultId,
+    vault: &VaultId,
     key: &ObjectKey,
     size: u64,
 ) -> Result<Vec<u8>, ApiError> {
