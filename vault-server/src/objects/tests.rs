@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rustix::io::Errno;
 use vault_core::crypto::hash::object_hash;
 use vault_core::id::{Epoch, PackId, VaultId};
@@ -252,6 +253,24 @@ async fn a_dropped_upload_gives_back_its_place() {
     assert_eq!(test.db.vault(&VAULT).await.unwrap().unwrap().used, 400);
 
     drop(begun);
+
+    while test.db.object_record(&VAULT, &envelope()).await.unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(test.db.vault(&VAULT).await.unwrap().unwrap().used, 0);
+}
+
+#[tokio::test]
+async fn an_upload_is_given_up_even_if_nobody_waits_for_it() {
+    let test = sqlite().await;
+    with_vault(&test.db, 1, 1000).await;
+    let objects: Arc<dyn Objects> = Arc::new(open(test.directory.path()));
+    let begun = Upload::begin(&test.db, &objects, (VAULT, envelope(), 400), NOW).await.unwrap();
+    let Begun::New(upload, incoming) = begun else { panic!("it is new") };
+    drop(incoming);
+
+    // A handler that goes with its connection, just when it had begun to give the upload up.
+    assert!(upload.abandon().now_or_never().is_none());
 
     while test.db.object_record(&VAULT, &envelope()).await.unwrap().is_some() {
         tokio::task::yield_now().await;

@@ -124,10 +124,12 @@ impl Upload {
         }
     }
 
-    /// Gives back what was reserved.
+    /// Gives back what was reserved. To the end, even if whoever waits for it goes away.
     pub async fn abandon(mut self) -> Result<(), UploadError> {
         let Some(reservation) = self.reservation.take() else { return Ok(()) };
-        abandon(self.db.clone(), self.objects.clone(), reservation, self.now_ms).await
+        let (db, objects, now_ms) = (self.db.clone(), self.objects.clone(), self.now_ms);
+        let abandoned = tokio::spawn(abandon(db, objects, reservation, now_ms));
+        abandoned.await.map_err(|_| UploadError::Thread)?
     }
 }
 
