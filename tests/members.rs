@@ -99,6 +99,21 @@ fn whoever_joins_before_anything_is_backed_up_needs_no_new_epoch() {
 }
 
 #[test]
+fn what_is_backed_up_while_somebody_is_added_is_from_before_them() {
+    let (vault, tree) = (TestVault::new(), source());
+    let late = Member::stranger(&vault);
+    let mut open = vault.open().unwrap();
+    let before = vault.backup(&tree.path()).snapshot;
+
+    // Decided while the vault was empty, appended when it no longer is.
+    let added = late.admit_through(&mut open, Role::Reader, History::FromNow).unwrap().unwrap();
+
+    assert!(added.begins_epoch && added.reads_from == Epoch(2), "{added:?}");
+    let refused = late.restore(before, tempfile::tempdir().unwrap().path());
+    assert!(matches!(refused, Err(Error::BeforeMembership { .. })), "{refused:?}");
+}
+
+#[test]
 fn the_full_history_can_be_given_later_and_a_role_changed_and_nothing_is_done_twice() {
     let (vault, tree) = (TestVault::new(), source());
     let before = vault.backup(&tree.path()).snapshot;

@@ -69,6 +69,16 @@ impl<'v> Member<'v> {
 
     /// The owner adds them, or gives them another role or more history.
     pub fn admit(&self, role: Role, history: History) -> Result<Option<Added>, Error> {
+        self.admit_through(&mut self.owner.open().unwrap(), role, history)
+    }
+
+    /// The same through a vault that the owner has opened before.
+    pub fn admit_through(
+        &self,
+        vault: &mut Vault,
+        role: Role,
+        history: History,
+    ) -> Result<Option<Added>, Error> {
         let newcomer = Newcomer {
             root_key: self.identity.root().verifying_key(),
             recipient: self.identity.recipient().to_string(),
@@ -76,7 +86,7 @@ impl<'v> Member<'v> {
             history,
         };
         let owner = self.owner;
-        membership::add(&mut owner.open().unwrap(), &owner.identity, &newcomer, &owner.around())
+        membership::add(vault, &owner.identity, &newcomer, &owner.around())
     }
 
     /// Who they are.

@@ -1,7 +1,8 @@
 //! A change of the membership: envelopes first, then the statement that pins them.
 //!
-//! Envelopes are made for one membership only. If another owner changes it meanwhile, nothing is appended, and the change is made
-//! again from what holds then; the envelopes that nobody pins stay where they are and open nothing that is used.
+//! Envelopes are made for one membership only. What is to be done is asked again of the state that the statement would follow: if that is
+//! something else by then, because an owner changed the membership or somebody backed up, nothing is appended, and the change is
+//! made again. The envelopes that nobody pins stay where they are and open nothing that is used.
 
 use crate::error::Error;
 use crate::id::Seq;
@@ -16,6 +17,7 @@ use crate::vault::{Vault, envelopes};
 const ATTEMPTS: u32 = 20;
 
 /// What is to be in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     /// Everyone, in any order. Hashes of envelopes need not be right.
     pub(super) users: Vec<User>,
@@ -23,17 +25,20 @@ pub(super) struct Change {
     pub(super) begins_epoch: bool,
 }
 
+/// Makes a membership to come of what holds; `None` if nothing is to change.
+pub(super) type Edit<'e> = dyn Fn(&State, &Members) -> Option<Change> + 'e;
+
 /// Appends the membership that `edit` makes of the one in force, and returns it; `None` if `edit` makes none.
 pub(super) fn change(
     vault: &mut Vault,
     identity: &UserIdentity,
-    edit: &dyn Fn(&Members) -> Result<Option<Change>, Error>,
+    edit: &Edit<'_>,
     around: &Surroundings<'_>,
 ) -> Result<Option<Members>, Error> {
     for _ in 0..ATTEMPTS {
         let not_a_member = Error::NotAMember { vault: *vault.id() };
         let before = vault.state().members().ok_or(not_a_member)?.clone();
-        let Some(change) = edit(&before)? else { return Ok(None) };
+        let Some(change) = edit(vault.state(), &before) else { return Ok(None) };
         let mut keys = vault.member_keys(identity)?;
         if change.begins_epoch {
             begin_epoch(&mut keys, around)?;
@@ -41,7 +46,7 @@ pub(super) fn change(
         let mut members = Members {
             epoch: keys.current.epoch,
             epoch_recipient: keys.current.identity.to_recipient().to_string(),
-            users: change.users,
+            users: change.users.clone(),
             final_heads: Vec::new(),
             ..before
         };
@@ -56,7 +61,8 @@ pub(super) fn change(
         vault.state().verify(&statement(vault.state(), &members)?)?;
         seal(vault, &keys, &before, &mut members)?;
         let appended = vault.append_unless(&|state| {
-            let is_the_same = state.members() == Some(&before);
+            let is_the_same =
+                state.members() == Some(&before) && edit(state, &before).as_ref() == Some(&change);
             Ok(if is_the_same { Some(statement(state, &members)?) } else { None })
         })?;
         if appended.is_some() {

@@ -8,7 +8,7 @@ use crate::crypto::sign::VerifyingKey;
 use crate::error::Error;
 use crate::id::{DeviceId, Epoch, UserId};
 use crate::keys::identity_file::UserIdentity;
-use crate::log::{Members, Role, User};
+use crate::log::{Members, Role, State, User};
 use crate::surroundings::Surroundings;
 use crate::vault::Vault;
 
@@ -66,15 +66,19 @@ pub fn add(
     around: &Surroundings<'_>,
 ) -> Result<Option<Added>, Error> {
     let user = user_id(&newcomer.root_key.0);
-    let was = vault.state().member(&user).cloned();
-    // What nobody has used yet needs no end.
-    let record = vault.state().epochs().last().map(|record| record.since);
-    let is_fresh = record == Some(vault.state().head().seq);
-    let edit = |before: &Members| Ok(admit(before, newcomer, is_fresh));
+    let was_member = vault.state().member(&user).is_some();
+    let edit = |state: &State, before: &Members| admit(before, newcomer, is_fresh(state));
     let Some(members) = change(vault, identity, &edit, around)? else { return Ok(None) };
     let reads_from = members.user(&user).map_or(members.epoch, |user| user.reads_from);
-    let begins_epoch = was.is_none() && reads_from == members.epoch && !is_fresh && reads_from > Epoch::FIRST;
-    Ok(Some(Added { user, reads_from, begins_epoch, was_member: was.is_some() }))
+    // The epoch in force is the one that the statement just appended has begun, or an earlier one.
+    let began = vault.state().epochs().last().map(|record| record.since);
+    let begins_epoch = began == Some(vault.state().head().seq);
+    Ok(Some(Added { user, reads_from, begins_epoch, was_member }))
+}
+
+/// Whether nothing was said since the epoch in force began: then nobody has used its keys, and it needs no end.
+fn is_fresh(state: &State) -> bool {
+    state.epochs().last().is_some_and(|record| record.since == state.head().seq)
 }
 
 /// The membership with one more, or changed, member; `None` if it is no other.
@@ -117,9 +121,9 @@ pub fn remove(
     around: &Surroundings<'_>,
 ) -> Result<Option<Removed>, Error> {
     let Some(was) = vault.state().member(user).cloned() else { return Ok(None) };
-    let edit = |before: &Members| {
+    let edit = |_: &State, before: &Members| {
         let users = before.users.iter().filter(|other| other.id != *user).cloned().collect();
-        Ok(before.user(user).map(|_| Change { users, begins_epoch: true }))
+        before.user(user).map(|_| Change { users, begins_epoch: true })
     };
     let Some(members) = change(vault, identity, &edit, around)? else { return Ok(None) };
     let snapshots = vault.state().snapshots().iter();
@@ -139,19 +143,19 @@ pub fn remove_device(
     device: &DeviceId,
     around: &Surroundings<'_>,
 ) -> Result<bool, Error> {
-    let edit = |before: &Members| {
+    let edit = |_: &State, before: &Members| {
         let mut users = before.users.clone();
         for user in &mut users {
             user.devices.retain(|known| known.id != *device);
         }
-        Ok(before.device(device).map(|_| Change { users, begins_epoch: true }))
+        before.device(device).map(|_| Change { users, begins_epoch: true })
     };
     Ok(change(vault, identity, &edit, around)?.is_some())
 }
 
 /// Begins a new epoch: whoever has come by the keys of earlier ones opens nothing that is sealed from now on.
 pub fn rekey(vault: &mut Vault, identity: &UserIdentity, around: &Surroundings<'_>) -> Result<Epoch, Error> {
-    let edit = |before: &Members| Ok(Some(Change { users: before.users.clone(), begins_epoch: true }));
+    let edit = |_: &State, before: &Members| Some(Change { users: before.users.clone(), begins_epoch: true });
     let changed = change(vault, identity, &edit, around)?;
     changed.map(|members| members.epoch).ok_or(Error::NotAMember { vault: *vault.id() })
 }
