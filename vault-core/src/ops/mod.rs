@@ -22,8 +22,6 @@ pub mod groups;
 pub mod init;
 pub mod list;
 pub mod membership;
-#[cfg(test)]
-mod on_a_server;
 pub mod prune;
 pub mod restore;
 pub mod retention;
@@ -31,5 +29,7 @@ pub mod snapshots;
 pub mod stats;
 pub mod status;
 pub mod tag;
+#[cfg(test)]
+mod tests;
 
 pub use crate::surroundings::{Stop, Surroundings};
