@@ -3,6 +3,7 @@
 //! Like the library's errors these are facts without advice; what to try next stands in `report`.
 
 mod contact;
+mod exit;
 mod server;
 mod share;
 
@@ -10,7 +11,7 @@ use std::io;
 use std::path::PathBuf;
 
 use vault_core::crypto::random::RandomUnavailable;
-use vault_core::error::{Error, ErrorKind};
+use vault_core::error::Error;
 use vault_core::keys::KeyTextError;
 use vault_core::keys::age_file::{OpenError, SealError};
 use vault_core::keys::identity::IdentityError;
@@ -27,7 +28,6 @@ pub(crate) use self::share::ShareError;
 
 use crate::commands::mount::MountError;
 use crate::config::file::ConfigError;
-use crate::exit::Exit;
 use crate::paths::NoHome;
 use crate::schedule::ScheduleError;
 use crate::spec::ResolveError;
@@ -357,86 +357,6 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
-    /// How a command that fails so ends.
-    pub(crate) fn exit(&self) -> Exit {
-        match self {
-            Self::Core(error) => error.kind().into(),
-            Self::History { error, .. } => error.kind().into(),
-            Self::OtherVault { .. } | Self::KitOfOtherVault { .. } => Exit::Integrity,
-            Self::Server(error) => error.exit(),
-            Self::NoVaultYet(_) => Exit::NotFound,
-            Self::Contact(error) => error.exit(),
-            Self::Share(error) => error.exit(),
-            Self::JsonNeedsOutput
-            | Self::OneSnapshot
-            | Self::ArchiveToTerminal
-            | Self::NoLocation
-            | Self::PlaceWithoutOption { .. }
-            | Self::TwoVaults { .. }
-            | Self::Config(_)
-            | Self::Location(_)
-            | Self::NotADate { .. }
-            | Self::NothingKept
-            | Self::NotConfirmed { .. }
-            | Self::OptionsDisagree { .. }
-            | Self::DeletesTooMuch { .. }
-            | Self::NotText { .. }
-            | Self::ReadFile { .. }
-            | Self::StartCommand { .. }
-            | Self::Recipient { .. }
-            | Self::NoRecipients { .. }
-            | Self::Seal(SealError::MixedRecipients | SealError::WorkFactor { .. })
-            | Self::NotPostQuantum { .. } => Exit::Usage,
-            Self::Schedule(error) => match error {
-                ScheduleError::NoCalendar { .. }
-                | ScheduleError::NotForCron { .. }
-                | ScheduleError::NotText { .. } => Exit::Usage,
-                ScheduleError::Foreign { .. } => Exit::Conflict,
-                ScheduleError::File { source, .. } => of_io(source),
-                ScheduleError::NotRun { .. } | ScheduleError::Failed { .. } => Exit::Failed,
-            },
-            Self::VaultExists { .. } | Self::IdentityExists { .. } | Self::FileExists { .. } => {
-                Exit::Conflict
-            }
-            Self::KeyFile(KeyFileError::Read { source, .. } | KeyFileError::Write { source, .. }) => {
-                match of_io(source) {
-                    // Whatever became of the file, it is a key that is lacking.
-                    Exit::Failed | Exit::NotFound => Exit::Keys,
-                    exit => exit,
-                }
-            }
-            Self::Interrupted | Self::Declined | Self::Hook { outcome: HookOutcome::Interrupted, .. } => {
-                Exit::Interrupted
-            }
-            Self::Mount(error) => error.exit(),
-            Self::Terminal(_)
-            | Self::KeyFile(_)
-            | Self::DeviceKey { .. }
-            | Self::Identity { .. }
-            | Self::Unlock(_)
-            | Self::IdentityContents(_)
-            | Self::Kit { .. }
-            | Self::NoIdentity
-            | Self::NoPassphrase
-            | Self::EmptyPassphrase
-            | Self::PassphrasesDiffer
-            | Self::PassphraseNotText
-            | Self::PassphraseCommand { .. }
-            | Self::PassphraseCommandFailed { .. } => Exit::Keys,
-            Self::OwnDirectory { source, .. }
-            | Self::Scratch { source }
-            | Self::WriteFile { source, .. }
-            | Self::Output(source) => of_io(source),
-            Self::Seal(_)
-            | Self::NoHome(_)
-            | Self::Signals(_)
-            | Self::Hook { .. }
-            | Self::KitTooLong
-            | Self::Agent { .. }
-            | Self::Program { .. } => Exit::Failed,
-        }
-    }
-
     /// A failure of the agent.
     pub(crate) fn from_agent(source: io::Error) -> Self {
         Self::Agent { source }
@@ -445,15 +365,6 @@ impl CliError {
     /// Whether whoever read the result went away, which is no failure.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-}
-
-fn of_io(error: &io::Error) -> Exit {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full.into(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission.into(),
-        io::ErrorKind::NotFound => ErrorKind::NotFound.into(),
-        _ => Exit::Failed,
     }
 }
 
