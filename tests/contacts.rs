@@ -7,59 +7,32 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Output;
 
 use serde_json::{Value, json};
 use vault_core::id::UserId;
 use vault_core::wire::entries::EntriesWriter;
 use vault_core::wire::invite::InviteUrl;
 use vault_core::wire::{Millis, Receipt};
-use vault_tests::{Answer, Asked, Liar, Machine, TestServer};
+use vault_tests::{Answer, Asked, Liar, TestServer};
 
 /// A machine of one person.
-struct Home(Machine);
+#[derive(Default)]
+struct Home(vault_tests::Home);
+
+impl std::ops::Deref for Home {
+    type Target = vault_tests::Home;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
 
 impl Home {
-    fn new() -> Self {
-        Self(Machine::new())
-    }
-
     /// A machine of somebody who has joined with a name.
     fn joined(invite: &InviteUrl, name: &str) -> Self {
-        let home = Self::new();
+        let home = Self::default();
         home.succeed(&["join", invite.expose().as_str(), "--name", name, "--work-factor", "2"]);
         home
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.home().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.0.command(arguments).env_remove("VAULT_LOCATION").output().unwrap()
-    }
-
-    #[track_caller]
-    fn succeed(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {} {text}", output.status);
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.succeed(&[&["--json"], arguments].concat())).unwrap()
-    }
-
-    /// Fails with this code, and says so.
-    #[track_caller]
-    fn fail(&self, arguments: &[&str], code: i32, says: &str) {
-        let output = self.run(arguments);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        assert!(text.contains(says), "{arguments:?}: {text}");
-        assert!(text.contains("  next: "), "{text}");
     }
 
     /// Everything that the machine knows of its contacts.
@@ -195,7 +168,7 @@ fn a_name_that_is_taken_or_no_name_is_refused_before_the_invite_is_used() {
     let server = TestServer::start();
     let invite = server.invite(1 << 30);
     let _alice = Home::joined(&server.invite(1 << 30), "alice");
-    let other = Home::new();
+    let other = Home::default();
     let join =
         |name| ["join", invite.expose().as_str(), "--name", name, "--work-factor", "2"].map(str::to_owned);
     let run = |name| {
@@ -260,7 +233,7 @@ fn a_card_that_begins_anew_or_is_anothers_is_an_alarm() {
     let bob = story.bob.user();
     // The same Bob on another server: his root key signs that card too, and it is not the one that Alice knows.
     let elsewhere = TestServer::start();
-    let second = Home::new();
+    let second = Home::default();
     fs::create_dir_all(second.path(".config/vault")).unwrap();
     fs::copy(story.bob.path(".config/vault/identity.age"), second.path(".config/vault/identity.age"))
         .unwrap();
@@ -351,7 +324,7 @@ fn ones_own_card_that_goes_back_or_forks_is_an_alarm() {
 
 #[test]
 fn cards_are_handed_over_without_any_server() {
-    let (alice, bob) = (Home::new(), Home::new());
+    let (alice, bob) = (Home::default(), Home::default());
     for (home, file) in [(&alice, "alice.card"), (&bob, "bob.card")] {
         home.succeed(&["init", "--vault", "./v", "--work-factor", "2"]);
         home.succeed(&["whoami", "--card", file]);
@@ -369,7 +342,7 @@ fn cards_are_handed_over_without_any_server() {
     assert_eq!(alice.json(&["contact", "add", "bob", "--card", "bob.card"])["known"], true);
     alice.fail(&["contact", "add", "me", "--card", "alice.card"], 2, "me is you");
     bob.fail(&["contact", "add", "alice", "--card", "bob.card"], 2, "alice is you");
-    let third = Home::new();
+    let third = Home::default();
     third.succeed(&["init", "--vault", "./v", "--work-factor", "2"]);
     fs::write(alice.path("third.card"), third.succeed(&["whoami", "--card"])).unwrap();
     alice.alarmed(&["contact", "add", "bob", "--card", "third.card"], "bob is another one than before");
@@ -379,7 +352,7 @@ fn cards_are_handed_over_without_any_server() {
 
 #[test]
 fn a_card_that_was_handed_over_goes_on_at_a_server() {
-    let bob = Home::new();
+    let bob = Home::default();
     bob.succeed(&["init", "--vault", "./v", "--work-factor", "2"]);
     let card = bob.succeed(&["whoami", "--card"]);
     let server = TestServer::start();

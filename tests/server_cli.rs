@@ -7,66 +7,36 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 use vault_core::wire::authority::Pin;
+use vault_tests::home::stderr;
 use vault_tests::mounted::{Mounted, can_mount};
-use vault_tests::{Answer, Liar, Machine, TestServer, assert_same_tree, noise};
+use vault_tests::{Answer, Liar, TestServer, assert_same_tree, noise};
 
-/// A machine on which no vault is named.
-struct Home(Machine);
+/// A machine of somebody who keeps pictures.
+#[derive(Default)]
+struct Home(vault_tests::Home);
+
+impl std::ops::Deref for Home {
+    type Target = vault_tests::Home;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
 
 impl Home {
-    fn new() -> Self {
-        Self(Machine::new())
-    }
-
     /// A machine of a new user of the server.
     fn joined(server: &TestServer, quota: u64) -> Self {
-        let home = Self::new();
+        let home = Self::default();
         home.join(server, quota);
         home
     }
 
     fn join(&self, server: &TestServer, quota: u64) {
         self.succeed(&["join", server.invite(quota).expose().as_str(), "--work-factor", "2"]);
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.home().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.0.command(arguments);
-        command.env_remove("VAULT_LOCATION");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    #[track_caller]
-    fn succeed(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {} {}", output.status, stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.succeed(&[&["--json"], arguments].concat())).unwrap()
-    }
-
-    /// Fails with this code, and says so.
-    #[track_caller]
-    fn fail(&self, arguments: &[&str], code: i32, says: &str) {
-        let output = self.run(arguments);
-        let text = stderr(&output);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        assert!(text.contains(says), "{arguments:?}: {text}");
-        assert!(text.contains("  next: "), "{text}");
     }
 
     /// The id of the only vault on servers.
@@ -98,14 +68,10 @@ fn keeps(directory: &Path, name: &str) -> bool {
     entries.any(|path| path.ends_with(name) || path.is_dir() && keeps(&path, name))
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 #[test]
 fn a_first_run_takes_four_lines() {
     let server = TestServer::start();
-    let home = Home::new();
+    let home = Home::default();
     let invite = server.running().invite.clone().unwrap();
     let pictures = home.write_pictures(300_000);
 
@@ -186,7 +152,7 @@ fn snapshots_are_copied_saved_twice_and_mounted_on_a_server() {
     home.succeed(&["restore", "second:latest", "--target", "restored"]);
     assert_same_tree(&pictures, &home.path("restored"));
     if can_mount() {
-        let mounted = Mounted::with(&home.0, &["--vault", "photos"]);
+        let mounted = Mounted::with(&home.0.0, &["--vault", "photos"]);
         assert_same_tree(&pictures, &mounted.latest());
         assert_eq!(mounted.stop(), (Some(0), String::new()));
     }
@@ -213,7 +179,7 @@ fn a_name_that_means_nothing_is_told_those_that_do() {
 fn a_server_of_another_version_says_so_and_nothing_is_lost() {
     let server = TestServer::start();
     let liar = Liar::before(&server);
-    let home = Home::new();
+    let home = Home::default();
     let invite = liar.invite(&server).expose().to_string();
     liar.lie(|asked, ask| match ask() {
         answer if asked.is("GET", "/v1/server") => {
@@ -242,7 +208,7 @@ fn a_server_of_another_version_says_so_and_nothing_is_lost() {
 #[test]
 fn another_server_in_the_place_of_the_invited_one_is_found_out() {
     let server = TestServer::start();
-    let home = Home::new();
+    let home = Home::default();
     let invite = server.running().invite.clone().unwrap();
     let (before, _) = invite.rsplit_once('.').unwrap();
     let other = format!("{before}.{}", Pin([7; 32]));
@@ -273,18 +239,18 @@ fn a_server_that_has_another_key_later_is_found_out() {
 #[test]
 fn invites_that_are_none_are_told_apart() {
     let mut server = TestServer::start();
-    let home = Home::new();
+    let home = Home::default();
     let invite = server.running().invite.clone().unwrap();
     let late = server.invite(1 << 30).expose().to_string();
 
     home.fail(&["join", "https://host/x"], 2, "not an invite");
     home.succeed(&["join", &invite, "--work-factor", "2"]);
     home.fail(&["join", &invite], 5, "has joined");
-    Home::new().fail(&["join", &invite, "--work-factor", "2"], 5, "ask for another invite");
+    Home::default().fail(&["join", &invite, "--work-factor", "2"], 5, "ask for another invite");
     server.clock.add_seconds(7 * 86_400 * 10);
-    Home::new().fail(&["join", &late, "--work-factor", "2"], 5, "the invite has expired");
+    Home::default().fail(&["join", &late, "--work-factor", "2"], 5, "the invite has expired");
     server.stop();
-    Home::new().fail(&["join", &late], 7, "cannot be reached");
+    Home::default().fail(&["join", &late], 7, "cannot be reached");
     home.fail(&["snapshots", "--vault", "https://127.0.0.1:1/v/x"], 2, "is not of the form");
 }
 
@@ -377,7 +343,7 @@ impl Waiting {
 #[test]
 fn a_new_machine_is_taken_on_and_cut_off_again() {
     let server = TestServer::start();
-    let (old, new) = (Home::joined(&server, 1 << 30), Home::new());
+    let (old, new) = (Home::joined(&server, 1 << 30), Home::default());
     let pictures = old.back_up_pictures(100_000);
 
     let waiting = Waiting::begin(&new, &old);
@@ -412,7 +378,7 @@ fn a_new_machine_is_taken_on_and_cut_off_again() {
 #[test]
 fn an_append_only_machine_backs_up_and_reads_nothing() {
     let server = TestServer::start();
-    let (old, new) = (Home::joined(&server, 1 << 30), Home::new());
+    let (old, new) = (Home::joined(&server, 1 << 30), Home::default());
     old.back_up_pictures(1000);
 
     let waiting = Waiting::begin(&new, &old);
@@ -433,7 +399,7 @@ fn a_bare_machine_restores_with_the_kit() {
     let lost = Home::joined(&server, 1 << 30);
     let pictures = lost.back_up_pictures(100_000);
     lost.succeed(&["recovery", "kit", "--output", "kit.txt", "--vault", "photos"]);
-    let bare = Home::new();
+    let bare = Home::default();
     fs::copy(lost.path("kit.txt"), bare.path("kit.txt")).unwrap();
 
     bare.succeed(&["recovery", "test", "--kit", "kit.txt"]);
@@ -452,7 +418,7 @@ fn a_bare_machine_restores_with_the_kit() {
 #[test]
 fn an_identity_that_is_known_there_joins_with_another_machine() {
     let server = TestServer::start();
-    let (old, new) = (Home::joined(&server, 1 << 30), Home::new());
+    let (old, new) = (Home::joined(&server, 1 << 30), Home::default());
     old.back_up_pictures(1000);
     fs::create_dir_all(new.path(".config/vault")).unwrap();
     fs::copy(old.path(".config/vault/identity.age"), new.path(".config/vault/identity.age")).unwrap();
