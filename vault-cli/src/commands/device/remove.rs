@@ -27,6 +27,9 @@ use crate::ui::progress::Display;
 use crate::ui::{json, summary};
 use crate::{identity, report};
 
+/// The least digits of an id that name a device.
+const SHORTEST: usize = 4;
+
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  vault device remove 3fa94c1e\n  vault device remove 3fa94c1e --vault /mnt/disk/my-vault"
@@ -116,10 +119,10 @@ impl Remove {
         }
     }
 
-    /// The only one of some devices whose id begins as was asked for.
+    /// The only one of some devices whose id begins as was asked for: by four digits at least, as a slip must cut off nothing.
     fn only(&self, devices: Vec<DeviceId>) -> Result<DeviceId, CliError> {
         let wanted = self.device.to_ascii_lowercase();
-        let is_meant = |id: &DeviceId| !wanted.is_empty() && id.to_hex().starts_with(&wanted);
+        let is_meant = |id: &DeviceId| wanted.len() >= SHORTEST && id.to_hex().starts_with(&wanted);
         let mut found: BTreeSet<DeviceId> = devices.into_iter().filter(is_meant).collect();
         match (found.pop_first(), found.pop_first()) {
             (Some(only), None) => Ok(only),
