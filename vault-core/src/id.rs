@@ -134,6 +134,10 @@ pub mod kinds {
     pub enum Invite {}
     /// See [`super::RequestId`].
     pub enum Request {}
+    /// See [`super::GrantId`].
+    pub enum Grant {}
+    /// See [`super::TicketId`].
+    pub enum Ticket {}
 
     impl Kind for Vault {
         const NAME: &'static str = "vault";
@@ -177,6 +181,12 @@ pub mod kinds {
     impl Kind for Request {
         const NAME: &'static str = "device request";
     }
+    impl Kind for Grant {
+        const NAME: &'static str = "grant";
+    }
+    impl Kind for Ticket {
+        const NAME: &'static str = "ticket";
+    }
 }
 
 /// A vault: hash of its genesis payload, so the id proves the genesis.
@@ -207,6 +217,10 @@ pub type CardHash = Id<kinds::Card, 32>;
 pub type InviteId = Id<kinds::Invite, 16>;
 /// A new device's request to be taken onto a card: random.
 pub type RequestId = Id<kinds::Request, 16>;
+/// A grant: random.
+pub type GrantId = Id<kinds::Grant, 16>;
+/// One download through a link: random, and good for that download only.
+pub type TicketId = Id<kinds::Ticket, 16>;
 
 impl From<UserId> for DomainId {
     fn from(user: UserId) -> Self {
@@ -217,6 +231,12 @@ impl From<UserId> for DomainId {
 impl From<DeviceId> for DomainId {
     fn from(device: DeviceId) -> Self {
         Self::new(*device.as_bytes())
+    }
+}
+
+impl From<GrantId> for DomainId {
+    fn from(grant: GrantId) -> Self {
+        Self::new(*grant.as_bytes())
     }
 }
 

@@ -42,6 +42,8 @@ pub enum SealedKind {
     Commit = 5,
     /// An annotation's body.
     Annotation = 6,
+    /// Where the keys of a grant stand, or the packet of a link.
+    Grant = 7,
 }
 
 /// Where a sealed unit belongs; it opens nowhere else.

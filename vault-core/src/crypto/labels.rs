@@ -55,6 +55,16 @@ pub const HASH_RECIPIENT: &str = "vault/1 hash recipient";
 pub const KDF_INVITE: &str = "vault/1 kdf invite";
 /// The signing key of a user's recovery device. HKDF from the seed of the root key.
 pub const KDF_RECOVERY: &str = "vault/1 kdf recovery device";
+/// The token of a link. HKDF from the link's secret, salt: grant id.
+pub const KDF_LINK_TOKEN: &str = "vault/1 kdf link token";
+/// The key of a link's envelope. HKDF from the link's secret, salt: grant id.
+pub const KDF_LINK_KEY: &str = "vault/1 kdf link key";
+/// `K_id` of a grant. HKDF from its `S`, info: grant id.
+pub const GRANT_ID: &str = "vault/1 grant id";
+/// `K_index` of a grant. HKDF from its `S`, info: grant id.
+pub const GRANT_INDEX: &str = "vault/1 grant index";
+/// The key and commitment of what says where a grant's keys stand. HKDF from its `S`, info: grant id.
+pub const SEAL_GRANT: &str = "vault/1 seal grant";
 /// First part of the message that an answer to a new device is signed with.
 pub const SIGN_ANSWER: &str = "vault/1 sign answer";
 
@@ -86,6 +96,11 @@ pub const ALL: &[&str] = &[
     HASH_RECIPIENT,
     KDF_INVITE,
     KDF_RECOVERY,
+    KDF_LINK_TOKEN,
+    KDF_LINK_KEY,
+    GRANT_ID,
+    GRANT_INDEX,
+    SEAL_GRANT,
     SIGN_ANSWER,
 ];
 

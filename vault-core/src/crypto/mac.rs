@@ -3,12 +3,12 @@
 //! A message begins with a word and 0x00, so a MAC made for one purpose verifies for no other. Comparing takes the same time
 //! whatever differs.
 
-use ring::hkdf::{HKDF_SHA256, Salt};
+use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::hmac;
 
-use super::labels::{KDF_INVITE, KDF_RECOVERY};
+use super::labels::{KDF_INVITE, KDF_LINK_KEY, KDF_LINK_TOKEN, KDF_RECOVERY};
 use super::secret::Secret;
-use crate::id::InviteId;
+use crate::id::{GrantId, InviteId};
 
 /// Bytes of a MAC.
 pub const MAC_BYTES: usize = 32;
@@ -34,6 +34,29 @@ pub fn recovery_seed(root: &Secret<32>) -> Secret<32> {
         prk.expand(&[KDF_RECOVERY.as_bytes(), &[0]], HKDF_SHA256).and_then(|okm| okm.fill(out))
     })
     .expect("the length is that of one block")
+}
+
+/// `HKDF-SHA256(ikm = secret, salt = grant id, info = "vault/1 kdf link token" || 0x00, 32 bytes)`.
+pub fn link_token(secret: &Secret<32>, grant: &GrantId) -> Secret<32> {
+    of_link(secret, grant, KDF_LINK_TOKEN)
+}
+
+/// `HKDF-SHA256(ikm = secret, salt = grant id, info = "vault/1 kdf link key" || 0x00, 48 bytes)`.
+pub fn link_key(secret: &Secret<32>, grant: &GrantId) -> Secret<48> {
+    of_link(secret, grant, KDF_LINK_KEY)
+}
+
+fn of_link<const N: usize>(secret: &Secret<32>, grant: &GrantId, label: &str) -> Secret<N> {
+    struct Length(usize);
+    impl KeyType for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    const { assert!(N <= 64) };
+    let prk = Salt::new(HKDF_SHA256, grant.as_bytes()).extract(secret.expose());
+    Secret::fill_with(|out| prk.expand(&[label.as_bytes(), &[0]], Length(N)).and_then(|okm| okm.fill(out)))
+        .expect("the length is that of two blocks at most")
 }
 
 /// `HMAC-SHA256(key, word || 0x00 || fields)`; under one word all fields but the last have fixed lengths.

@@ -44,6 +44,11 @@ impl<const N: usize> Secret<N> {
         Ok(secret)
     }
 
+    /// The same secret once more, where two owners need it. Not `Clone`, so that it is never done in passing.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// The secret bytes. **Do not copy them into anything that is not wiped.**
     pub fn expose(&self) -> &[u8; N] {
         &self.0

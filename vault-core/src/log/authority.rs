@@ -8,6 +8,7 @@ use super::commit::Commit;
 use super::condemn::Condemn;
 use super::error::{LogError, Refusal};
 use super::forget::Forget;
+use super::grant::{Grant, Revoke};
 use super::members::Members;
 use super::membership;
 use super::payload::Payload;
@@ -24,6 +25,8 @@ pub(super) fn check_right(state: &State, payload: &Payload) -> Result<(), LogErr
         (Body::Commit(commit), Some(members)) => check_commit(members, commit, payload),
         (Body::Forget(forget), Some(_)) => check_forget(state, forget, payload),
         (Body::Condemn(condemn), Some(_)) => check_condemn(state, condemn, payload),
+        (Body::Grant(grant), Some(members)) => check_grant(state, members, grant, payload),
+        (Body::Revoke(revoke), Some(_)) => check_revoke(state, revoke, payload),
         (Body::Attest(_), Some(members)) => check_device(members, payload),
         (Body::Annotate(annotate), Some(members)) => check_annotate(state, members, annotate, payload),
     }
@@ -88,6 +91,29 @@ fn check_condemn(state: &State, condemn: &Condemn, payload: &Payload) -> Result<
         Some(&pack) => refuse(Refusal::PackCondemned { pack }),
         None => Ok(()),
     }
+}
+
+/// Whoever may commit and delete may give away what they can read.
+fn check_grant(state: &State, members: &Members, grant: &Grant, payload: &Payload) -> Result<(), LogError> {
+    let device = payload.author.as_device();
+    let own = state.domain_of(&device).ok_or_else(|| refused(payload, Refusal::UnknownDevice))?;
+    check_change(state, &own, payload)?;
+    check_epoch(members, grant.epoch, payload)?;
+    let refuse = |reason| Err(refused(payload, reason));
+    if state.was_granted(&grant.id) {
+        return refuse(Refusal::GrantExists { grant: grant.id });
+    }
+    match grant.indexes.iter().chain([&grant.ranges]).find(|index| state.is_index(index)) {
+        Some(&index) => refuse(Refusal::IndexInForce { index }),
+        None => Ok(()),
+    }
+}
+
+/// Who gave it may take it back, with any device that may change things; and every owner.
+fn check_revoke(state: &State, revoke: &Revoke, payload: &Payload) -> Result<(), LogError> {
+    let unknown = || refused(payload, Refusal::NoSuchGrant { grant: revoke.grant });
+    let granted = state.grant(&revoke.grant).ok_or_else(unknown)?;
+    check_change(state, &granted.user.into(), payload)
 }
 
 fn check_annotate(

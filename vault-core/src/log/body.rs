@@ -8,6 +8,7 @@ use super::commit::{Commit, CommitFields};
 use super::condemn::{Condemn, CondemnFields};
 use super::forget::{Forget, ForgetFields};
 use super::genesis::{Genesis, GenesisFields};
+use super::grant::{Grant, GrantFields, Revoke, RevokeFields};
 use super::members::{Members, MembersFields};
 use crate::cbor::{CborError, Decoder, Encoder};
 
@@ -25,6 +26,10 @@ pub enum Body {
     Forget(Forget),
     /// Takes packs away, and replaces index objects.
     Condemn(Condemn),
+    /// Gives others a part of a snapshot.
+    Grant(Grant),
+    /// Takes a grant back.
+    Revoke(Revoke),
     /// Says that packs were verified.
     Attest(Attest),
     /// Gives a snapshot other tags.
@@ -40,6 +45,8 @@ impl Body {
             Self::Commit(commit) => (3, commit.pairs()),
             Self::Forget(_) => (4, Forget::PAIRS),
             Self::Condemn(_) => (5, Condemn::PAIRS),
+            Self::Grant(grant) => (6, grant.pairs()),
+            Self::Revoke(_) => (7, Revoke::PAIRS),
             Self::Attest(_) => (8, Attest::PAIRS),
             Self::Annotate(_) => (11, Annotate::PAIRS),
         }
@@ -52,6 +59,8 @@ impl Body {
             Self::Commit(commit) => commit.encode(out),
             Self::Forget(forget) => forget.encode(out),
             Self::Condemn(condemn) => condemn.encode(out),
+            Self::Grant(grant) => grant.encode(out),
+            Self::Revoke(revoke) => revoke.encode(out),
             Self::Attest(attest) => attest.encode(out),
             Self::Annotate(annotate) => annotate.encode(out),
         }
@@ -65,6 +74,8 @@ pub(super) enum BodyFields {
     Commit(CommitFields),
     Forget(ForgetFields),
     Condemn(CondemnFields),
+    Grant(GrantFields),
+    Revoke(RevokeFields),
     Attest(AttestFields),
     Annotate(AnnotateFields),
 }
@@ -78,6 +89,8 @@ impl BodyFields {
             3 => Self::Commit(CommitFields::default()),
             4 => Self::Forget(ForgetFields::default()),
             5 => Self::Condemn(CondemnFields::default()),
+            6 => Self::Grant(GrantFields::default()),
+            7 => Self::Revoke(RevokeFields::default()),
             8 => Self::Attest(AttestFields::default()),
             11 => Self::Annotate(AnnotateFields::default()),
             _ => return None,
@@ -91,6 +104,8 @@ impl BodyFields {
             Self::Commit(fields) => fields.read(key, input),
             Self::Forget(fields) => fields.read(key, input),
             Self::Condemn(fields) => fields.read(key, input),
+            Self::Grant(fields) => fields.read(key, input),
+            Self::Revoke(fields) => fields.read(key, input),
             Self::Attest(fields) => fields.read(key, input),
             Self::Annotate(fields) => fields.read(key, input),
         }
@@ -103,6 +118,8 @@ impl BodyFields {
             Self::Commit(fields) => Body::Commit(fields.finish()?),
             Self::Forget(fields) => Body::Forget(fields.finish()?),
             Self::Condemn(fields) => Body::Condemn(fields.finish()?),
+            Self::Grant(fields) => Body::Grant(fields.finish()?),
+            Self::Revoke(fields) => Body::Revoke(fields.finish()?),
             Self::Attest(fields) => Body::Attest(fields.finish()?),
             Self::Annotate(fields) => Body::Annotate(fields.finish()?),
         })

@@ -4,7 +4,7 @@
 
 use super::payload::Author;
 use crate::cbor::CborError;
-use crate::id::{DeviceId, DomainId, Epoch, IndexId, PackId, Seq, SnapshotId, UserId, VaultId};
+use crate::id::{DeviceId, DomainId, Epoch, GrantId, IndexId, PackId, Seq, SnapshotId, UserId, VaultId};
 
 /// A statement that is not what must stand at its place of the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -166,6 +166,18 @@ pub enum Refusal {
     PackCondemned {
         /// The pack.
         pack: PackId,
+    },
+    /// A grant has the id of another one.
+    #[error("there is a grant {grant} already")]
+    GrantExists {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// A grant is taken back that was never given, or is taken back already.
+    #[error("there is no grant {grant}")]
+    NoSuchGrant {
+        /// The grant.
+        grant: GrantId,
     },
     /// A snapshot is annotated that was never there, or is forgotten.
     #[error("there is no snapshot {snapshot}")]

@@ -8,7 +8,7 @@ use super::{MAX_SIGNATURES, MAX_STATEMENT_BYTES};
 use crate::cbor::{CborError, Decoder, Encoder};
 use crate::crypto::hash;
 use crate::crypto::labels::SIGN_STATEMENT;
-use crate::crypto::sign::{SIGNATURE_BYTES, SigningKey};
+use crate::crypto::sign::{SIGNATURE_BYTES, SigningKey, VerifyingKey};
 use crate::id::{Seq, StatementHash};
 
 /// A statement as it was read.
@@ -84,6 +84,14 @@ impl Statement {
     /// The signatures it carries.
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
+    }
+
+    /// Whether its author has signed it with this key. For who knows nothing else of the log.
+    pub fn is_signed_by(&self, key: &VerifyingKey) -> bool {
+        let by_author = self.signatures.iter().filter(|signature| signature.signer == self.payload.author);
+        let mut verified =
+            by_author.map(|signature| key.verify(SIGN_STATEMENT, &self.signed, &signature.bytes).is_ok());
+        verified.next().is_some_and(|first| first && verified.all(|each| each))
     }
 
     /// The hash of its stored bytes, which the next statement names.

@@ -5,13 +5,16 @@
 use std::convert::Infallible;
 
 use super::{
-    Annotate, Attest, Author, Body, ChunkerParams, Commit, Condemn, Device, DeviceKind, FollowError, Genesis,
-    Head, LogError, Members, Payload, PqPolicy, Role, State, User, certify_device, follow, sign,
+    Addressee, Annotate, Attest, Author, Body, ChunkerParams, Commit, Condemn, Device, DeviceKind,
+    FollowError, Genesis, Grant, Head, LogError, Members, Payload, PqPolicy, Role, State, User,
+    certify_device, follow, sign,
 };
 use crate::crypto::hash;
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::SigningKey;
-use crate::id::{DeviceId, DomainId, Epoch, IndexId, PackId, Seq, SessionId, SnapshotId, UserId, VaultId};
+use crate::id::{
+    DeviceId, DomainId, Epoch, GrantId, IndexId, PackId, Seq, SessionId, SnapshotId, UserId, VaultId,
+};
 use crate::time::Timestamp;
 
 /// A user with their root key.
@@ -148,6 +151,24 @@ pub fn condemn(domain: DomainId, packs: &[u8], replaced: &[u8], replacements: &[
 /// An attest of packs by their numbers, which are ascending.
 pub fn attest(packs: &[u8]) -> Attest {
     Attest { packs: packs.iter().copied().map(pack).collect() }
+}
+
+/// A grant to two addressees in an epoch; `number` makes its id, session and objects differ from others'.
+pub fn grant(epoch: u32, number: u8) -> Grant {
+    let addressee = |id| Addressee { id: [id; 16], envelope: b"envelope".to_vec() };
+    Grant {
+        id: GrantId::new([number; 16]),
+        epoch: Epoch(epoch),
+        session: SessionId::new([number; 16]),
+        session_envelope: b"session envelope".to_vec(),
+        body: b"sealed body".to_vec(),
+        keys: b"sealed keys".to_vec(),
+        indexes: vec![index(number)],
+        ranges: IndexId::new([!number; 32]),
+        to: vec![addressee(1), addressee(2)],
+        link: None,
+        expires: None,
+    }
 }
 
 /// An annotate of a snapshot in an epoch; `number` makes it differ from others.

@@ -79,6 +79,8 @@ codes! {
     InviteUsed = "invite_used", 410, "the invite is used up", "ask for a new invite";
     /// The invite has expired.
     Expired = "expired", 410, "the invite has expired", "ask for a new one";
+    /// A link was opened as often as it may be.
+    LinkUsedUp = "link_used_up", 410, "the link is used up", "ask who sent it for another";
     /// A body without `content-length`.
     LengthRequired = "length_required", 411, "a body needs its length", "see docs/protocol.md";
     /// A body larger than the route allows.

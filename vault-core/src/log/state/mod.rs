@@ -3,14 +3,17 @@
 //! A pure fold of verified statements, in order: the same log gives every reader the same state, and it never depends on a
 //! clock. It holds what is in force, what earlier epochs pinned, and every live snapshot; never a key.
 
+mod grants;
 mod objects;
 mod snapshots;
 
 use std::collections::BTreeMap;
 
+pub use grants::Granted;
 pub use objects::Attestation;
 pub use snapshots::{Annotation, Snapshot};
 
+use grants::Grants;
 use objects::Objects;
 use snapshots::Snapshots;
 
@@ -41,6 +44,7 @@ pub struct State {
     reach: BTreeMap<UserId, Vec<(Epoch, Epoch)>>,
     snapshots: Snapshots,
     objects: Objects,
+    grants: Grants,
 }
 
 /// What the log says of one epoch, past or in force.
@@ -82,6 +86,7 @@ impl State {
             reach: BTreeMap::new(),
             snapshots: Snapshots::default(),
             objects: Objects::default(),
+            grants: Grants::default(),
         })
     }
 
@@ -122,6 +127,14 @@ impl State {
             }
             Body::Forget(forget) => self.snapshots.forget(&forget.snapshots),
             Body::Condemn(condemn) => self.objects.condemn(seq, condemn),
+            Body::Grant(grant) => {
+                let device = author.as_device();
+                let reason = Refusal::UnknownDevice;
+                let not_allowed = LogError::NotAllowed { seq, author, reason };
+                let user = self.device(&device).map(|(user, _)| user.id).ok_or(not_allowed)?;
+                self.grants.add(Granted { seq, device, user, time, grant });
+            }
+            Body::Revoke(revoke) => self.grants.revoke(&revoke.grant),
             Body::Attest(attest) => self.objects.attest(Attestation { seq, time }, attest),
             Body::Annotate(annotate) => self.snapshots.annotate(seq, annotate),
         }

@@ -6,6 +6,7 @@
 pub mod cards;
 pub mod devices;
 pub mod directory;
+pub mod grants;
 pub mod join;
 pub mod log;
 pub mod me;

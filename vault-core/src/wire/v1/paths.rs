@@ -2,7 +2,7 @@
 //!
 //! What a function here writes, the pattern of the same name matches: ids, numbers and object paths need no escaping.
 
-use crate::id::{InviteId, RequestId, Seq, UserId, VaultId};
+use crate::id::{GrantId, InviteId, RequestId, Seq, UserId, VaultId};
 use crate::object::ObjectKey;
 use crate::wire::name::UserName;
 
@@ -51,6 +51,24 @@ pub const UNDELETE: &str = "/v1/vaults/{vault}/undelete";
 pub const TRASH: &str = "/v1/vaults/{vault}/trash";
 /// `GET`: [`AuditPage`](super::audit::AuditPage).
 pub const AUDIT: &str = "/v1/vaults/{vault}/audit";
+/// `GET`: [`Given`](super::grants::Given).
+pub const VAULT_GRANTS: &str = "/v1/vaults/{vault}/grants";
+/// `GET`: [`Inbox`](super::grants::Inbox).
+pub const INBOX: &str = "/v1/inbox";
+/// `GET`, by an addressee: the statement.
+pub const GRANT: &str = "/v1/grants/{grant}";
+/// `POST`, by an addressee: counts that they begin to fetch it.
+pub const GRANT_OPEN: &str = "/v1/grants/{grant}/open";
+/// `GET` and `HEAD`, by an addressee: bytes of an object that are granted.
+pub const GRANT_OBJECT: &str = "/v1/grants/{grant}/objects/{path:.*}";
+/// `GET`, with the link's token: the statement.
+pub const LINK: &str = "/v1/links/{grant}";
+/// `POST`, with the link's token: [`LinkOpened`](super::grants::LinkOpened).
+pub const LINK_OPEN: &str = "/v1/links/{grant}/open";
+/// `GET` and `HEAD`, with the link's token and a ticket: bytes of an object that are granted.
+pub const LINK_OBJECT: &str = "/v1/links/{grant}/objects/{path:.*}";
+/// `GET`, open: says to people what a link is for.
+pub const LINK_PAGE: &str = "/s/{grant}";
 
 /// All patterns, for a test that every one is served.
 pub const ALL: &[&str] = &[
@@ -76,6 +94,15 @@ pub const ALL: &[&str] = &[
     UNDELETE,
     TRASH,
     AUDIT,
+    VAULT_GRANTS,
+    INBOX,
+    GRANT,
+    GRANT_OPEN,
+    GRANT_OBJECT,
+    LINK,
+    LINK_OPEN,
+    LINK_OBJECT,
+    LINK_PAGE,
 ];
 
 /// The path of [`DIRECTORY`].
@@ -168,6 +195,46 @@ pub fn device(request: &RequestId) -> String {
     format!("/device/{request}")
 }
 
+/// The path of [`VAULT_GRANTS`].
+pub fn vault_grants(vault: &VaultId) -> String {
+    format!("/v1/vaults/{vault}/grants")
+}
+
+/// The path of [`GRANT`].
+pub fn grant(grant: &GrantId) -> String {
+    format!("/v1/grants/{grant}")
+}
+
+/// The path of [`GRANT_OPEN`].
+pub fn grant_open(grant: &GrantId) -> String {
+    format!("/v1/grants/{grant}/open")
+}
+
+/// The path of [`GRANT_OBJECT`].
+pub fn grant_object(grant: &GrantId, object: &ObjectKey) -> String {
+    format!("/v1/grants/{grant}/objects/{object}")
+}
+
+/// The path of [`LINK`].
+pub fn link(grant: &GrantId) -> String {
+    format!("/v1/links/{grant}")
+}
+
+/// The path of [`LINK_OPEN`].
+pub fn link_open(grant: &GrantId) -> String {
+    format!("/v1/links/{grant}/open")
+}
+
+/// The path of [`LINK_OBJECT`].
+pub fn link_object(grant: &GrantId, object: &ObjectKey) -> String {
+    format!("/v1/links/{grant}/objects/{object}")
+}
+
+/// The path of [`LINK_PAGE`].
+pub fn link_page(grant: &GrantId) -> String {
+    format!("/s/{grant}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +255,7 @@ mod tests {
     #[test]
     fn what_a_function_writes_its_pattern_matches() {
         let (v, user, request) = (VaultId::new([1; 32]), UserId::new([2; 16]), RequestId::new([3; 16]));
+        let g = GrantId::new([6; 16]);
         let envelope = ObjectKey::envelope(Epoch(1), [4; 16]);
 
         for (pattern, path) in [
@@ -209,6 +277,14 @@ mod tests {
             (UNDELETE, undelete(&v)),
             (TRASH, trash(&v)),
             (AUDIT, audit(&v)),
+            (VAULT_GRANTS, vault_grants(&v)),
+            (GRANT, grant(&g)),
+            (GRANT_OPEN, grant_open(&g)),
+            (GRANT_OBJECT, grant_object(&g, &ObjectKey::Pack(PackId::new([5; 32])))),
+            (LINK, link(&g)),
+            (LINK_OPEN, link_open(&g)),
+            (LINK_OBJECT, link_object(&g, &ObjectKey::Pack(PackId::new([5; 32])))),
+            (LINK_PAGE, link_page(&g)),
         ] {
             assert!(matches(pattern, &path), "{pattern} {path}");
             let others = ALL.iter().filter(|other| **other != pattern && matches(other, &path));
