@@ -97,7 +97,7 @@ fn they_open_what_we_seal_to_a_recipient() {
     let Some(script) = script() else { return };
 
     for identity in identities() {
-        let sealed = age_file::seal(&[identity.to_recipient()], &plaintext()).unwrap();
+        let sealed = age_file::seal(&[identity.to_recipient().unwrap()], &plaintext()).unwrap();
         let (_guard, path) = file(identity.to_secret_text().unwrap().as_bytes());
 
         assert!(
@@ -112,7 +112,7 @@ fn we_open_what_they_seal_to_a_recipient() {
     let Some(script) = script() else { return };
 
     for identity in identities() {
-        let recipient = identity.to_recipient().to_string();
+        let recipient = identity.to_recipient().unwrap().to_string();
         let sealed = output(script, &["encrypt", "--recipient", &recipient], &plaintext());
         let identities = [identity];
 
@@ -147,7 +147,7 @@ fn both_derive_the_same_recipient_from_an_identity() {
 
         let identities = parse_identity_file(text.as_bytes(), None, NoCallbacks).unwrap();
 
-        assert_eq!(identities[0].to_recipient(), AnyRecipient::parse(told).unwrap());
+        assert_eq!(identities[0].to_recipient().unwrap(), AnyRecipient::parse(told).unwrap());
     }
 }
 
@@ -166,7 +166,7 @@ fn the_wrong_key_opens_nothing_there_either() {
     let Some(script) = script() else { return };
     let [identity, _] = identities();
     let [other, _] = identities();
-    let sealed = age_file::seal(&[identity.to_recipient()], b"keys").unwrap();
+    let sealed = age_file::seal(&[identity.to_recipient().unwrap()], b"keys").unwrap();
     let (_guard, path) = file(other.to_secret_text().unwrap().as_bytes());
 
     let refused = run(script, &["decrypt", "--identity-file", &path], &sealed);

@@ -168,7 +168,7 @@ impl NewVault {
             .keys()?
             .identities()?
             .iter()
-            .map(vault_core::keys::identity::AnyIdentity::to_recipient)
+            .filter_map(vault_core::keys::identity::AnyIdentity::to_recipient)
             .collect();
         let identity = identity::open(std::slice::from_ref(&sealed), &context.keys()?, &mut Ok)?;
         let policy = self.policy(context, openers.iter().chain([&identity.recipient()]))?;
@@ -239,7 +239,8 @@ struct Founder {
 }
 
 fn recipient(text: &str) -> Result<AnyRecipient, CliError> {
-    AnyRecipient::parse(text.trim()).map_err(|source| CliError::Recipient { text: text.to_owned(), source })
+    AnyRecipient::parse_own(text.trim())
+        .map_err(|source| CliError::Recipient { text: text.to_owned(), source })
 }
 
 fn policy_name(policy: PqPolicy) -> &'static str {

@@ -37,12 +37,12 @@ pub const UNIT_MIN_BYTES: u32 = OVERHEAD_BYTES as u32 + BODY_HEAD_BYTES;
 /// Largest raw length of a unit's data, in bytes: a reader refuses a larger one before it allocates.
 ///
 /// Segments gather about 1 MiB and must hold the largest chunk; a table at its limits of counts has 8.9 MB; an index body is
-/// split by its writer; the bodies of commits and annotations must fit a statement.
+/// split by its writer; the bodies of commits, annotations and grants must fit a statement.
 pub const fn raw_limit(kind: SealedKind) -> u32 {
     match kind {
         SealedKind::Data | SealedKind::Tree | SealedKind::Table => 16 << 20,
         SealedKind::Index => 64 << 20,
-        SealedKind::Commit | SealedKind::Annotation => 1 << 20,
+        SealedKind::Commit | SealedKind::Annotation | SealedKind::Grant => 1 << 20,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::crypto::labels;
 use crate::crypto::random::{Random, RandomUnavailable};
 use crate::crypto::secret::Secret;
 use crate::format::table::SegmentKind;
-use crate::id::{SessionId, SnapshotId, VaultId};
+use crate::id::{GrantId, SessionId, SnapshotId, VaultId};
 
 /// Where sealed units come from: the vault they are in and the session that sealed them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,11 +63,29 @@ impl Origin {
         self.unit(SealedKind::Annotation, k_index, labels::SEAL_ANNOTATION, &fields)
     }
 
+    /// The seal of what says where a grant's keys stand: `HKDF(S, "vault/1 seal grant", grant, 48)`.
+    pub fn grant(&self, s: &Secret<32>, grant: &GrantId) -> UnitSeal {
+        self.unit(SealedKind::Grant, s, labels::SEAL_GRANT, &[grant.as_bytes()])
+    }
+
+    /// Key and commitment of one segment, to be given to somebody who has no key of the session.
+    pub fn segment_key(&self, s: &Secret<32>, pack_number: u32, segment_number: u32) -> Secret<48> {
+        let place = [pack_number.to_le_bytes(), segment_number.to_le_bytes()];
+        derive(s, &self.vault, labels::SEAL_SEGMENT, &[&place[0], &place[1]])
+    }
+
+    /// The seal of a segment whose key and commitment somebody has given.
+    pub fn given_segment(&self, key: &Secret<48>, kind: SegmentKind) -> UnitSeal {
+        self.with_key(kind.sealed(), key.duplicate())
+    }
+
+    fn with_key(&self, kind: SealedKind, key: Secret<48>) -> UnitSeal {
+        let context = SealContext { kind, vault: self.vault, session: self.session };
+        UnitSeal { key: SealKey::new(key), context }
+    }
+
     fn unit(&self, kind: SealedKind, key: &Secret<32>, label: &str, fields: &[&[u8]]) -> UnitSeal {
-        UnitSeal {
-            key: SealKey::new(derive(key, &self.vault, label, fields)),
-            context: SealContext { kind, vault: self.vault, session: self.session },
-        }
+        self.with_key(kind, derive(key, &self.vault, label, fields))
     }
 }
 
@@ -123,6 +141,9 @@ mod tests {
             origin.annotation(key, &SnapshotId::new([1; 32])),
             origin.annotation(key, &SnapshotId::new([2; 32])),
             other.annotation(key, &SnapshotId::new([1; 32])),
+            origin.grant(key, &GrantId::new([1; 16])),
+            origin.grant(key, &GrantId::new([2; 16])),
+            other.grant(key, &GrantId::new([1; 16])),
         ]
     }
 
@@ -149,6 +170,24 @@ mod tests {
         seal.seal_in_place(&FixedRandom::new(1), &mut unit).unwrap();
 
         assert_eq!(seal.open_in_place(&mut unit).unwrap(), b"body");
+    }
+
+    #[test]
+    fn a_segment_key_that_was_given_opens_that_segment_and_no_other() {
+        let (s, random) = (Secret::new([7; 32]), FixedRandom::new(1));
+        let given = origin().segment_key(&s, 1, 2);
+        let open = |kind, pack, segment| {
+            let mut unit =
+                origin().segment(&s, SegmentKind::Data, pack, segment).seal(&random, b"body").unwrap();
+            origin().given_segment(&given, kind).open_in_place(&mut unit).is_ok()
+        };
+
+        assert!(open(SegmentKind::Data, 1, 2));
+        assert!(
+            !open(SegmentKind::Tree, 1, 2)
+                && !open(SegmentKind::Data, 1, 3)
+                && !open(SegmentKind::Data, 2, 2)
+        );
     }
 
     #[test]

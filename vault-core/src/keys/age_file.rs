@@ -1,11 +1,12 @@
-//! Small age files: sealing and opening them in memory, with errors that say which key is missing.
+//! Small age files: sealing and opening them in memory, with errors that say which key is missing; and sealing a stream of any length.
 //!
 //! What is opened never exceeds the sealed bytes, stands in a buffer that is wiped, and is returned only after all of it has been
 //! authenticated. age does not say who sealed a file: callers compare it with a pin, or check what stands inside.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Write};
 
 use age::secrecy::SecretString;
+use age::stream::StreamWriter;
 use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 use zeroize::Zeroizing;
 
@@ -95,6 +96,13 @@ pub enum OpenError {
 pub fn seal(recipients: &[AnyRecipient], plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
     let encryptor = Encryptor::with_recipients(recipients.iter().map(AnyRecipient::as_age))?;
     write(encryptor, plaintext)
+}
+
+/// Begins an age file in `output` that every one of `recipients` opens: what is written to the result is sealed as it comes. Only
+/// `finish` makes it whole; a file that was not finished does not open to its end.
+pub fn seal_stream<W: Write>(recipients: &[AnyRecipient], output: W) -> Result<StreamWriter<W>, SealError> {
+    let encryptor = Encryptor::with_recipients(recipients.iter().map(AnyRecipient::as_age))?;
+    Ok(encryptor.wrap_output(output).map_err(EncryptError::Io)?)
 }
 
 /// Seals `plaintext` with a passphrase, by scrypt with `N = 2^work_factor`, by default [`DEFAULT_WORK_FACTOR`].
@@ -218,12 +226,13 @@ mod tests {
     }
 
     fn sealed_to(seed: u64) -> Vec<u8> {
-        seal(&[identity(seed).to_recipient()], b"keys").unwrap()
+        seal(&[identity(seed).to_recipient().unwrap()], b"keys").unwrap()
     }
 
     #[test]
     fn each_recipient_opens_and_nobody_else() {
-        let file = seal(&[identity(1).to_recipient(), identity(2).to_recipient()], b"keys").unwrap();
+        let file = seal(&[identity(1).to_recipient().unwrap(), identity(2).to_recipient().unwrap()], b"keys")
+            .unwrap();
 
         for seed in [1, 2] {
             assert_eq!(open(&file, Unlock::Identities(&[identity(seed)])).unwrap().as_slice(), b"keys");
@@ -277,11 +286,32 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_sealed_as_it_comes_and_does_not_open_before_it_is_finished() {
+        let seal_all = |file: &mut Vec<u8>| {
+            let mut writer = seal_stream(&[identity(1).to_recipient().unwrap()], file).unwrap();
+            writer.write_all(&vec![7; 100_000]).unwrap();
+            writer.write_all(b"end").unwrap();
+            writer.finish().map(drop).unwrap();
+        };
+        let mut file = Vec::new();
+        seal_all(&mut file);
+
+        let opened = open(&file, Unlock::Identities(&[identity(1)])).unwrap();
+        assert!(opened.len() == 100_003 && opened.ends_with(b"\x07end"));
+        let mut unfinished = Vec::new();
+        let mut writer = seal_stream(&[identity(1).to_recipient().unwrap()], &mut unfinished).unwrap();
+        writer.write_all(&vec![7; 100_000]).unwrap();
+        drop(writer);
+        assert!(open(&unfinished, Unlock::Identities(&[identity(1)])).is_err());
+        assert!(matches!(seal_stream(&[], Vec::new()), Err(SealError::NoRecipients)));
+    }
+
+    #[test]
     fn recipients_must_be_given_and_must_not_be_mixed() {
-        let classical = AnyIdentity::X25519(age::x25519::Identity::generate()).to_recipient();
+        let classical = AnyIdentity::X25519(age::x25519::Identity::generate()).to_recipient().unwrap();
 
         assert!(matches!(seal(&[], b""), Err(SealError::NoRecipients)));
-        let mixed = seal(&[identity(1).to_recipient(), classical], b"");
+        let mixed = seal(&[identity(1).to_recipient().unwrap(), classical], b"");
         assert!(matches!(mixed, Err(SealError::MixedRecipients)));
     }
 

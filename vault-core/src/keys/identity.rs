@@ -10,6 +10,7 @@ use age_core::secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::SecretString;
+use super::plugin::{IDENTITY_BEGINNING, PluginIdentity};
 use super::recipient::{AnyRecipient, RecipientError};
 use crate::crypto::age_pq::{self, PqIdentity};
 
@@ -17,7 +18,6 @@ use crate::crypto::age_pq::{self, PqIdentity};
 pub const MAX_FILE_BYTES: usize = 64 * 1024;
 
 const X25519_BEGINNING: &str = "AGE-SECRET-KEY-1";
-const PLUGIN_BEGINNING: &str = "AGE-PLUGIN-";
 const PEM_BEGINNING: &str = "-----BEGIN ";
 
 /// Text or a file that holds no usable identity.
@@ -30,11 +30,13 @@ pub enum IdentityError {
         /// The line's number, from 1.
         line: usize,
     },
-    /// The identity belongs to an age plugin, which this version cannot run.
-    #[error("line {line} is an identity of an age plugin, which is not supported")]
+    /// The identity belongs to an age plugin that is not installed.
+    #[error("line {line} is an identity of {program}, which is not installed")]
     Plugin {
         /// The line's number, from 1.
         line: usize,
+        /// The program that is missing.
+        program: String,
     },
     /// The file has no line with an identity.
     #[error("there is no identity in the file")]
@@ -70,6 +72,8 @@ pub enum AnyIdentity {
     X25519(age::x25519::Identity),
     /// An ssh-ed25519 key.
     Ssh(SshIdentity),
+    /// A key that an age plugin keeps.
+    Plugin(PluginIdentity),
 }
 
 impl AnyIdentity {
@@ -88,16 +92,17 @@ impl AnyIdentity {
         match self {
             Self::PostQuantum(identity) => Some(identity.to_secret_text()),
             Self::X25519(identity) => Some(Zeroizing::new(identity.to_string().expose_secret().to_owned())),
-            Self::Ssh(_) => None,
+            Self::Ssh(_) | Self::Plugin(_) => None,
         }
     }
 
-    /// The public half.
-    pub fn to_recipient(&self) -> AnyRecipient {
+    /// The public half; only a plugin knows that of its keys.
+    pub fn to_recipient(&self) -> Option<AnyRecipient> {
         match self {
-            Self::PostQuantum(identity) => identity.to_recipient().into(),
-            Self::X25519(identity) => identity.to_public().into(),
-            Self::Ssh(identity) => identity.recipient.clone(),
+            Self::PostQuantum(identity) => Some(identity.to_recipient().into()),
+            Self::X25519(identity) => Some(identity.to_public().into()),
+            Self::Ssh(identity) => Some(identity.recipient.clone()),
+            Self::Plugin(_) => None,
         }
     }
 }
@@ -108,6 +113,15 @@ impl age::Identity for AnyIdentity {
             Self::PostQuantum(identity) => identity.unwrap_stanza(stanza),
             Self::X25519(identity) => identity.unwrap_stanza(stanza),
             Self::Ssh(identity) => identity.identity.unwrap_stanza(stanza),
+            Self::Plugin(identity) => identity.unwrap_stanza(stanza),
+        }
+    }
+
+    fn unwrap_stanzas(&self, stanzas: &[Stanza]) -> Option<Result<FileKey, DecryptError>> {
+        match self {
+            // One run of the program for all of them.
+            Self::Plugin(identity) => identity.unwrap_stanzas(stanzas),
+            _ => stanzas.iter().find_map(|stanza| self.unwrap_stanza(stanza)),
         }
     }
 }
@@ -118,6 +132,7 @@ impl fmt::Debug for AnyIdentity {
             Self::PostQuantum(_) => "AnyIdentity::PostQuantum(…)",
             Self::X25519(_) => "AnyIdentity::X25519(…)",
             Self::Ssh(_) => "AnyIdentity::Ssh(…)",
+            Self::Plugin(_) => "AnyIdentity::Plugin(…)",
         })
     }
 }
@@ -145,7 +160,7 @@ where
     }
 }
 
-/// Reads a file of identities: lines of native ones, with `#` before comments, or one OpenSSH private key.
+/// Reads a file of identities: lines of native ones and of plugins, with `#` before comments, or one OpenSSH private key.
 ///
 /// `name` is what `callbacks` tells the user when an encrypted ssh key's passphrase is needed; that happens on opening, not here.
 pub fn parse_identity_file(
@@ -167,8 +182,13 @@ pub fn parse_identity_file(
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
-        if content.starts_with(PLUGIN_BEGINNING) {
-            return Err(IdentityError::Plugin { line: line_number });
+        if content.starts_with(IDENTITY_BEGINNING) {
+            let plugin = PluginIdentity::parse(content, callbacks.clone());
+            identities.push(AnyIdentity::Plugin(plugin.map_err(|missing| match missing {
+                Some(program) => IdentityError::Plugin { line: line_number, program },
+                None => IdentityError::Line { line: line_number },
+            })?));
+            continue;
         }
         identities.push(AnyIdentity::parse_native(content).ok_or(IdentityError::Line { line: line_number })?);
     }
@@ -221,7 +241,7 @@ mod tests {
         let identities = parse(&format!("# created: today\n\n{}\r\n  {}\n", *pq, *x25519)).unwrap();
 
         assert_eq!(identities.len(), 2);
-        assert!(identities[0].to_recipient().is_post_quantum());
+        assert!(identities[0].to_recipient().unwrap().is_post_quantum());
         assert_eq!(identities[1].to_secret_text().unwrap(), x25519);
     }
 
@@ -235,14 +255,14 @@ mod tests {
         assert_eq!(mistyped, IdentityError::Line { line: 2 });
         assert!(!mistyped.to_string().contains(&pq[20..30]));
         assert_eq!(lower_case, IdentityError::Line { line: 1 });
-        assert_eq!(parse("AGE-PLUGIN-YUBIKEY-1ABC").unwrap_err(), IdentityError::Plugin { line: 1 });
+        assert_eq!(parse("AGE-PLUGIN-YUBIKEY-1ABC").unwrap_err(), IdentityError::Line { line: 1 });
         assert_eq!(parse("# nothing\n").unwrap_err(), IdentityError::Empty);
     }
 
     #[test]
     fn a_plain_ssh_key_opens_what_is_sealed_to_it() {
         let identities = parse(PLAIN_SSH).unwrap();
-        let sealed = age_file::seal(&[identities[0].to_recipient()], b"keys").unwrap();
+        let sealed = age_file::seal(&[identities[0].to_recipient().unwrap()], b"keys").unwrap();
 
         assert_eq!(age_file::open(&sealed, Unlock::Identities(&identities)).unwrap().as_slice(), b"keys");
         assert!(identities[0].to_secret_text().is_none());
@@ -254,7 +274,7 @@ mod tests {
             let ask = AskPassphrase(move || Some(SecretString::from(typed.to_owned())));
             parse_identity_file(LOCKED_SSH.as_bytes(), Some("id"), ask).unwrap()
         };
-        let sealed = age_file::seal(&[with("").remove(0).to_recipient()], b"keys").unwrap();
+        let sealed = age_file::seal(&[with("").remove(0).to_recipient().unwrap()], b"keys").unwrap();
         let open = |typed| age_file::open(&sealed, Unlock::Identities(&with(typed)));
 
         assert_eq!(open("test").unwrap().as_slice(), b"keys");

@@ -54,7 +54,7 @@ impl UserIdentity {
     /// A user with these keys.
     pub fn new(root: SigningKey, age: AnyIdentity) -> Result<Self, NotNative> {
         match age {
-            AnyIdentity::Ssh(_) => Err(NotNative),
+            AnyIdentity::Ssh(_) | AnyIdentity::Plugin(_) => Err(NotNative),
             AnyIdentity::PostQuantum(_) | AnyIdentity::X25519(_) => Ok(Self { root, age }),
         }
     }
@@ -81,7 +81,7 @@ impl UserIdentity {
 
     /// The public half of `UA`.
     pub fn recipient(&self) -> AnyRecipient {
-        self.age.to_recipient()
+        self.age.to_recipient().expect("a native identity has one, and others are not taken")
     }
 
     /// The plaintext of an identity file. **It holds the secret keys.**
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_classical_identity_is_kept_as_it_is() {
         let age = AnyIdentity::X25519(age::x25519::Identity::generate());
-        let recipient = age.to_recipient();
+        let recipient = age.to_recipient().unwrap();
         let user = UserIdentity::new(SigningKey::generate(&FixedRandom::new(1)).unwrap(), age).unwrap();
 
         let again = UserIdentity::parse_secret_text(user.to_secret_text().as_bytes()).unwrap();

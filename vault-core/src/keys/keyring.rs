@@ -3,13 +3,13 @@
 //! A keyring opened by a member reads everything its epochs reach; one opened by a device writes in one domain and reads nothing.
 //! Nothing can turn the second into the first.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::envelope::{DomainKeys, EnvelopeError, IndexKey, MemberKeys, SessionKey, SessionPlace};
 use crate::crypto::secret::Secret;
 use crate::crypto::{hash, kdf, labels};
-use crate::id::{DomainId, Epoch, VaultId};
+use crate::id::{DomainId, Epoch, GrantId, PackId, VaultId};
 
 /// How many opened sessions are kept: a few hundred bytes each, against 150 microseconds to open one again.
 const CACHED_SESSIONS: usize = 1024;
@@ -33,6 +33,9 @@ pub enum KeyringError {
         /// The epoch asked for.
         epoch: Epoch,
     },
+    /// The grant does not hold this.
+    #[error("the grant does not hold this")]
+    NotGiven,
     /// The object belongs to another vault.
     #[error("the envelope is for another vault")]
     OtherVault,
@@ -44,6 +47,42 @@ pub enum KeyringError {
 enum Access {
     Member(Box<MemberKeys>),
     Writer(Arc<DomainKeys>),
+    Grant(Box<Given>),
+}
+
+/// What an addressee of a grant holds.
+struct Given {
+    domain: Arc<DomainKeys>,
+    session: Arc<SessionKey>,
+    segments: SegmentKeys,
+}
+
+/// Keys of single segments, each by its pack and its number in that pack as the grant's index has it.
+#[derive(Debug, Default)]
+pub struct SegmentKeys(BTreeMap<PackId, Vec<(u32, Secret<48>)>>);
+
+impl SegmentKeys {
+    /// Adds the keys of a pack's segments, ascending by number.
+    pub fn add(&mut self, pack: PackId, segments: Vec<(u32, Secret<48>)>) {
+        self.0.insert(pack, segments);
+    }
+
+    /// The key of a segment.
+    pub fn get(&self, pack: &PackId, segment: u32) -> Option<&Secret<48>> {
+        let segments = self.0.get(pack)?;
+        let at = segments.binary_search_by_key(&segment, |(number, _)| *number).ok()?;
+        segments.get(at).map(|(_, key)| key)
+    }
+}
+
+impl Access {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Member(_) => "member",
+            Self::Writer(_) => "writer",
+            Self::Grant(_) => "grant",
+        }
+    }
 }
 
 /// What is unlocked of one vault.
@@ -65,6 +104,22 @@ impl Keyring {
         Self { vault, access: Access::Writer(Arc::new(keys)), sessions: Mutex::default() }
     }
 
+    /// The keyring of an addressee of a grant: its session, and segments of others that it names.
+    pub fn of_grant(grant: GrantId, session: Arc<SessionKey>, segments: SegmentKeys) -> Self {
+        let domain = Arc::new(DomainKeys::of_grant(&session, grant));
+        let vault = session.place.vault;
+        let access = Access::Grant(Box::new(Given { domain, session, segments }));
+        Self { vault, access, sessions: Mutex::default() }
+    }
+
+    /// The key of a single segment, if it was given as such.
+    pub fn given_segment(&self, pack: &PackId, segment: u32) -> Option<&Secret<48>> {
+        match &self.access {
+            Access::Grant(given) => given.segments.get(pack, segment),
+            Access::Member(_) | Access::Writer(_) => None,
+        }
+    }
+
     /// The vault.
     pub fn vault(&self) -> &VaultId {
         &self.vault
@@ -72,14 +127,14 @@ impl Keyring {
 
     /// Whether it opens sessions, and with them contents.
     pub fn can_read(&self) -> bool {
-        self.member().is_some()
+        !matches!(self.access, Access::Writer(_))
     }
 
     /// The member's keys, to pass on to others; `None` on a device's keyring.
     pub fn member(&self) -> Option<&MemberKeys> {
         match &self.access {
             Access::Member(keys) => Some(keys),
-            Access::Writer(_) => None,
+            Access::Writer(_) | Access::Grant(_) => None,
         }
     }
 
@@ -88,6 +143,7 @@ impl Keyring {
         match &self.access {
             Access::Member(keys) => keys.epochs().next().map_or(keys.current.epoch, |one| one.epoch),
             Access::Writer(keys) => keys.earlier.first().unwrap_or(&keys.current).epoch,
+            Access::Grant(given) => given.domain.current.epoch,
         }
     }
 
@@ -96,7 +152,8 @@ impl Keyring {
         match &self.access {
             Access::Member(keys) => Ok(Arc::new(DomainKeys::from_member(keys, &self.vault, domain))),
             Access::Writer(keys) if keys.domain == domain => Ok(Arc::clone(keys)),
-            Access::Writer(_) => Err(KeyringError::OtherDomain { domain }),
+            Access::Grant(given) if given.domain.domain == domain => Ok(Arc::clone(&given.domain)),
+            Access::Writer(_) | Access::Grant(_) => Err(KeyringError::OtherDomain { domain }),
         }
     }
 
@@ -109,7 +166,12 @@ impl Keyring {
         if place.vault != self.vault {
             return Err(KeyringError::OtherVault);
         }
-        let keys = self.member().ok_or(KeyringError::CannotRead)?;
+        let keys = match &self.access {
+            Access::Member(keys) => keys,
+            Access::Writer(_) => return Err(KeyringError::CannotRead),
+            Access::Grant(given) if given.session.place == *place => return Ok(Arc::clone(&given.session)),
+            Access::Grant(_) => return Err(KeyringError::NotGiven),
+        };
         let name = hash::object_hash(envelope);
         if let Some(known) = self.cached(&name).filter(|known| known.place == *place) {
             return Ok(known);
@@ -140,7 +202,7 @@ impl Keyring {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keyring({}, {})", self.vault.short(), if self.can_read() { "member" } else { "writer" })
+        write!(f, "Keyring({}, {})", self.vault.short(), self.access.name())
     }
 }
 

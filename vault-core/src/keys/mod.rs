@@ -8,6 +8,7 @@
 //!       D and I_n derive, per domain .. K_id, K_cut, K_index                 keyring
 //! device key file (mode 0600) ......... DK (signs commits), DA               device, key_file
 //!     DA opens the writer envelope .... K_id, K_cut, K_index of one domain   envelope
+//! UA or a link ........................ S of one grant, and by it single segments   grant
 //! ```
 //!
 //! So a device backs up alone: it finds known chunks with its domain's keys, makes a fresh `S` for each session and seals it to
@@ -20,6 +21,7 @@
 pub mod age_file;
 pub mod device;
 pub mod envelope;
+pub mod grant;
 pub mod identity;
 pub mod identity_file;
 pub mod key_file;
@@ -27,6 +29,7 @@ mod key_text;
 pub mod keyring;
 pub mod kit;
 mod packet;
+mod plugin;
 pub mod recipient;
 
 pub use age::secrecy::{ExposeSecret, SecretString};

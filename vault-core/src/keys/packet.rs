@@ -7,11 +7,12 @@ use super::envelope::{DomainKeys, EnvelopeError, IndexKey, MemberEpoch, MemberKe
 use crate::cbor::{CborError, Decoder, Encoder, required};
 use crate::crypto::age_pq::PqIdentity;
 use crate::crypto::secret::Secret;
-use crate::id::{DeviceId, DomainId, Epoch, VaultId};
+use crate::id::{DeviceId, DomainId, Epoch, GrantId, SessionId, VaultId};
 
 pub(super) const MEMBER: &str = "member";
 pub(super) const WRITER: &str = "writer";
 pub(super) const SESSION: &str = "session";
+pub(super) const GRANT: &str = "grant";
 
 /// More than any packet needs besides its history.
 const FIXED_BYTES: usize = 512;
@@ -161,6 +162,36 @@ pub(super) fn decode_session(d: &mut Decoder<'_>) -> Result<(Head, DeviceId, Sec
     Ok((head, required(device, 4)?, required(session_key, 5)?))
 }
 
+/// What a grant packet says besides its head.
+pub(super) struct GrantFields {
+    pub(super) grant: GrantId,
+    pub(super) session: SessionId,
+    pub(super) device: DeviceId,
+    pub(super) s: Secret<32>,
+}
+
+/// Decodes a grant packet; the caller checks its head.
+pub(super) fn decode_grant(d: &mut Decoder<'_>) -> Result<(Head, GrantFields), CborError> {
+    let (mut head, mut grant, mut session, mut device, mut s) = (Head::default(), None, None, None, None);
+    let mut map = d.map()?;
+    while let Some(key) = map.key(d)? {
+        match key {
+            4 => grant = Some(GrantId::new(d.bytes_array("grant id")?)),
+            5 => session = Some(SessionId::new(d.bytes_array("session id")?)),
+            6 => device = Some(DeviceId::new(d.bytes_array("device id")?)),
+            7 => s = Some(secret(d, "S")?),
+            _ => head.field(key, d)?,
+        }
+    }
+    let fields = GrantFields {
+        grant: required(grant, 4)?,
+        session: required(session, 5)?,
+        device: required(device, 6)?,
+        s: required(s, 7)?,
+    };
+    Ok((head, fields))
+}
+
 /// Arrays `[epoch, …]` of `items` items, ascending and below `current`; at least one, as the key is absent otherwise.
 fn decode_earlier<T>(
     d: &mut Decoder<'_>,
@@ -192,6 +223,7 @@ pub fn decode_any(bytes: &[u8]) {
     let _ = Decoder::decode_all(bytes, decode_member);
     let _ = Decoder::decode_all(bytes, decode_writer);
     let _ = Decoder::decode_all(bytes, decode_session);
+    let _ = Decoder::decode_all(bytes, decode_grant);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::fmt;
 
 use age::ssh::ParseRecipientKeyError;
 
+use super::plugin::PluginRecipient;
 use crate::crypto::age_pq::{self, ParsePqError, PqRecipient};
 
 /// Longer than any recipient; a post-quantum one has 1959 characters.
@@ -44,6 +45,7 @@ enum Kind {
     PostQuantum(PqRecipient),
     X25519(age::x25519::Recipient),
     SshEd25519(age::ssh::Recipient),
+    Plugin(PluginRecipient),
 }
 
 /// A public key of any accepted kind.
@@ -74,6 +76,18 @@ impl AnyRecipient {
         Ok(Self { text: text.to_owned(), kind })
     }
 
+    /// As [`parse`](Self::parse), or the recipient of an age plugin, `age1NAME1…`. **Only for what the user of this machine has named**:
+    /// sealing to it starts a program.
+    pub fn parse_own(text: &str) -> Result<Self, RecipientError> {
+        match Self::parse(text) {
+            Err(error @ (RecipientError::X25519 | RecipientError::Unknown)) => {
+                let plugin = PluginRecipient::parse(text).ok_or(error)?;
+                Ok(Self { text: text.to_owned(), kind: Kind::Plugin(plugin) })
+            }
+            parsed => parsed,
+        }
+    }
+
     /// Whether what is sealed to it stays secret from a quantum computer.
     pub fn is_post_quantum(&self) -> bool {
         matches!(self.kind, Kind::PostQuantum(_))
@@ -90,6 +104,7 @@ impl AnyRecipient {
             Kind::PostQuantum(recipient) => recipient,
             Kind::X25519(recipient) => recipient,
             Kind::SshEd25519(recipient) => recipient,
+            Kind::Plugin(recipient) => recipient,
         }
     }
 
@@ -99,6 +114,7 @@ impl AnyRecipient {
             Kind::PostQuantum(recipient) => Box::new(recipient),
             Kind::X25519(recipient) => Box::new(recipient),
             Kind::SshEd25519(recipient) => Box::new(recipient),
+            Kind::Plugin(recipient) => Box::new(recipient),
         }
     }
 }

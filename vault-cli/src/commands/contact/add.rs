@@ -96,7 +96,8 @@ impl Add {
     }
 
     fn take_recipient(&self, context: &Context, text: &str) -> Result<Added, CliError> {
-        AnyRecipient::parse(text).map_err(|source| CliError::Recipient { text: text.to_owned(), source })?;
+        AnyRecipient::parse_own(text)
+            .map_err(|source| CliError::Recipient { text: text.to_owned(), source })?;
         let keys = ContactKeys::Recipient(text.to_owned());
         let new = Contact { name: self.name.clone(), keys, verified: None, added: context.now().seconds };
         let contacts = context.contacts()?;
