@@ -164,6 +164,44 @@ fn two_people_find_each_other_and_see_the_same_words() {
 }
 
 #[test]
+fn the_kit_brings_contacts_back_and_puts_nobody_else_in_their_place() {
+    let story = Story::new();
+    let alice = &story.alice;
+    fs::create_dir_all(alice.path("docs")).unwrap();
+    fs::write(alice.path("docs/letter"), "dear diary").unwrap();
+    alice.succeed(&["backup", "--init", "--vault", "team", "docs"]);
+    alice.succeed(&["contact", "add", "bob"]);
+    alice.succeed(&["contact", "add", "mallory", "--as", "mal"]);
+    alice.succeed(&[
+        "contact",
+        "verify",
+        "bob",
+        "--yes-words",
+        &words(&story.bob.json(&["whoami"])["words"]),
+    ]);
+    alice.succeed(&["recovery", "kit", "--output", "kit.txt", "--vault", "team"]);
+    let restored = |bare: &Home| {
+        fs::copy(alice.path("kit.txt"), bare.path("kit.txt")).unwrap();
+        bare.json(&["recovery", "restore", "--kit", "kit.txt"])["contacts"].clone()
+    };
+
+    let bare = Home::default();
+    assert_eq!(restored(&bare), 2);
+    let who = |home: &Home| {
+        let all = home.contacts();
+        let all = all.as_array().unwrap().iter();
+        all.map(|one| (one["name"].clone(), one["user"].clone(), one["verified"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(who(&bare), who(alice));
+
+    // A server that shows Mallory's card for Bob's: his id is not hers, and he is not taken on.
+    story.show_card(story.bob.user(), story.card(story.mallory.user()));
+    let other = Home::default();
+    assert_eq!(restored(&other), 1);
+    assert_eq!(other.contacts()[0]["name"], "mal");
+}
+
+#[test]
 fn a_name_that_is_taken_or_no_name_is_refused_before_the_invite_is_used() {
     let server = TestServer::start();
     let invite = server.invite(1 << 30);

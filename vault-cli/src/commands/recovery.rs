@@ -2,6 +2,7 @@
 //!
 //! A kit holds the identity as it is sealed, unless the user asks for it unsealed and opens it first.
 
+mod contacts;
 mod place;
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -105,7 +106,13 @@ fn make(args: &KitArgs, context: &Context) -> Result<Exit, CliError> {
         (KitIdentity::Sealed(sealed), opens_with)
     };
     let place = Place::for_kit(&location, context)?.as_bytes().to_vec();
-    let kit = Kit { vault: *vault.id(), head: vault.state().head(), location: place, identity };
+    let kit = Kit {
+        vault: *vault.id(),
+        head: vault.state().head(),
+        location: place,
+        identity,
+        contacts: contacts::of_kit(context)?,
+    };
     let (text, codes) = (kit.to_text(), kit.to_codes());
     let date = time::human(context.now(), &TimeZone::system());
     let shown = place::in_full(&location);
@@ -233,6 +240,7 @@ fn restore(args: &UseArgs, context: &Context) -> Result<Exit, CliError> {
         place.join(&open_identity(&kit, context)?, context)?;
     }
     let path = identity::keep(directories, &sealed)?;
+    let contacts = contacts::restore(&kit, &place, context)?;
     let location = place.location;
     let reached = match location.open(&context.access(&location)?) {
         Err(error) => {
@@ -245,8 +253,8 @@ fn restore(args: &UseArgs, context: &Context) -> Result<Exit, CliError> {
             true
         }
     };
-    let document = json::RecoveryRestore::new(&kit, &location.to_string(), &path, reached);
-    let text = summary::recovery_restore(&path, &location.to_string(), reached);
+    let document = json::RecoveryRestore::new(&kit, &location.to_string(), &path, (reached, contacts));
+    let text = summary::recovery_restore(&path, &location.to_string(), (reached, contacts));
     context.ui.result(&document, &text).map_err(CliError::Output)?;
     Ok(Exit::Done)
 }

@@ -5,7 +5,8 @@
 //! or put together from two is refused before anybody doubts the passphrase.
 //!
 //! ```text
-//! payload  1,<vault id>,<seq>,<hash of the head>,<location>,sealed|plain,<base64 of the identity>
+//! payload  1,<vault id>,<seq>,<hash of the head>,<location>,sealed|plain,<base64 of the identity>[,<contact>;…]
+//! contact  <name>:<user id>:<when words were compared, in seconds since 1970, or ->
 //! check    SHA-256(payload)[..4] as hex
 //! code     VAULT-KIT:<number>/<count>:<check>:<part of the payload>
 //! ```
@@ -19,7 +20,7 @@ use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use crate::crypto::hash::object_hash;
-use crate::id::{Seq, StatementHash, VaultId};
+use crate::id::{Seq, StatementHash, UserId, VaultId};
 use crate::log::Head;
 
 /// The longest kit that is read: an identity sealed to several post-quantum recipients is below 20 kB.
@@ -48,6 +49,33 @@ pub struct Kit {
     pub location: Vec<u8>,
     /// What opens it.
     pub identity: KitIdentity,
+    /// The people one shares with. Their ids are hashes of their root keys: with these nobody else can be put in their place.
+    pub contacts: Vec<KitContact>,
+}
+
+/// Somebody one shares with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KitContact {
+    /// What they are called: letters, digits and `. _ -`.
+    pub name: String,
+    /// Who they are.
+    pub user: UserId,
+    /// When words were compared with them, in seconds since 1970 UTC.
+    pub verified: Option<i64>,
+}
+
+impl KitContact {
+    fn fields(&self) -> (&str, UserId, String) {
+        (&self.name, self.user, self.verified.map_or_else(|| "-".to_owned(), |seconds| seconds.to_string()))
+    }
+
+    fn parse(name: &str, user: &str, verified: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let verified = if verified == "-" { None } else { Some(verified.parse().ok()?) };
+        let user = UserId::parse(user).ok()?;
+        let is_name = !name.is_empty() && name.bytes().all(is_plain);
+        is_name.then(|| Self { name: name.to_owned(), user, verified })
+    }
 }
 
 /// The user's identity in a kit.
@@ -111,8 +139,14 @@ impl Kit {
     /// The block of text. **With a plain identity it opens everything.**
     pub fn to_text(&self) -> Zeroizing<String> {
         let (payload, identity) = (self.payload(), self.identity_block());
+        let contacts: String = self.contacts.iter().fold(String::new(), |mut lines, contact| {
+            let (name, user, verified) = contact.fields();
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(lines, "contact {name} {user} {verified}");
+            lines
+        });
         let text = format!(
-            "{BEGIN}\nversion 1\nvault {}\nhead {} {}\nlocation {}\ncheck {}\n{}{END}\n",
+            "{BEGIN}\nversion 1\nvault {}\nhead {} {}\nlocation {}\n{contacts}check {}\n{}{END}\n",
             self.vault,
             self.head.seq,
             self.head.hash,
@@ -156,7 +190,16 @@ impl Kit {
         };
         let encoded = Zeroizing::new(BASE64_STANDARD.encode(identity));
         let (seq, hash, location) = (self.head.seq, self.head.hash, escape(&self.location));
-        Zeroizing::new(format!("1,{},{seq},{hash},{location},{kind},{}", self.vault, *encoded))
+        let contacts = self.contacts.iter().map(|contact| {
+            let (name, user, verified) = contact.fields();
+            format!("{name}:{user}:{verified}")
+        });
+        let contacts = contacts.collect::<Vec<_>>().join(";");
+        let comma = if contacts.is_empty() { "" } else { "," };
+        Zeroizing::new(format!(
+            "1,{},{seq},{hash},{location},{kind},{}{comma}{contacts}",
+            self.vault, *encoded
+        ))
     }
 
     fn identity_block(&self) -> Zeroizing<String> {
@@ -202,11 +245,22 @@ impl Kit {
             "plain" => KitIdentity::Plain(identity),
             _ => return Err(malformed),
         };
+        let contacts = fields.next().map_or(Ok(Vec::new()), parse_contacts)?;
         if fields.next().is_some() {
             return Err(KitError::Malformed { what: "the end" });
         }
-        Ok(Self { vault, head, location, identity })
+        Ok(Self { vault, head, location, identity, contacts })
     }
+}
+
+fn parse_contacts(text: &str) -> Result<Vec<KitContact>, KitError> {
+    let contact = |text: &str| {
+        let (name, rest) = text.split_once(':')?;
+        let (user, verified) = rest.split_once(':')?;
+        KitContact::parse(name, user, verified)
+    };
+    let contacts = text.split(';').map(|text| contact(text).ok_or(KitError::Malformed { what: "a contact" }));
+    contacts.collect()
 }
 
 fn head(seq: &str, hash: &str) -> Result<Head, KitError> {
@@ -244,8 +298,11 @@ fn parse_block(lines: &[&str]) -> Result<Kit, KitError> {
     let plain = || between(BEGIN_PLAIN, END_PLAIN).map(|lines| ("plain", lines));
     let (kind, identity) = sealed.or_else(plain).ok_or(KitError::Malformed { what: "the identity" })?;
     let identity = Zeroizing::new(identity.concat());
+    let contacts = lines.iter().filter_map(|line| line.strip_prefix("contact "));
+    let contacts = contacts.map(|contact| contact.replace(' ', ":")).collect::<Vec<_>>().join(";");
+    let comma = if contacts.is_empty() { "" } else { "," };
     let payload = Zeroizing::new(format!(
-        "{version},{},{seq},{hash},{},{kind},{}",
+        "{version},{},{seq},{hash},{},{kind},{}{comma}{contacts}",
         field("vault")?,
         field("location")?,
         *identity
@@ -335,6 +392,7 @@ mod tests {
             head: Head { seq: Seq(17), hash: StatementHash::new([0xcd; 32]) },
             location: b"/mnt/my disk, 2/caf\xe9".to_vec(),
             identity,
+            contacts: Vec::new(),
         }
     }
 
@@ -380,6 +438,26 @@ mod tests {
         let last = codes.pop();
         assert!(last.is_some());
         assert!(matches!(Kit::parse(&joined(&codes)), Err(KitError::MissingCode { number: 1, .. })));
+    }
+
+    #[test]
+    fn contacts_come_back_and_none_is_changed_unseen() {
+        let contact =
+            |name: &str, verified| KitContact { name: name.to_owned(), user: UserId::new([7; 16]), verified };
+        let kit = Kit {
+            contacts: vec![contact("anna", Some(1_700_000_000)), contact("b.c-d_e", None)],
+            ..sealed()
+        };
+        let text = kit.to_text();
+
+        for read in [Kit::parse(&text).unwrap(), Kit::parse(&joined(&kit.to_codes())).unwrap()] {
+            assert_eq!(read.contacts, kit.contacts);
+        }
+        for (from, to) in
+            [("0707", "0708"), ("anna", "hanna"), ("contact b.c-d_e", "contract b.c-d_e"), (" -\n", " 5\n")]
+        {
+            assert!(matches!(Kit::parse(&text.replacen(from, to, 1)), Err(KitError::Check { .. })), "{from}");
+        }
     }
 
     #[test]

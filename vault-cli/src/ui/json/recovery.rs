@@ -85,16 +85,23 @@ pub(crate) struct RecoveryRestore {
     location: String,
     identity: PathText,
     reached: bool,
+    contacts: usize,
 }
 
 impl RecoveryRestore {
-    pub(crate) fn new(kit: &Kit, location: &str, identity: &Path, reached: bool) -> Self {
+    pub(crate) fn new(
+        kit: &Kit,
+        location: &str,
+        identity: &Path,
+        (reached, contacts): (bool, usize),
+    ) -> Self {
         Self {
             command: "recovery restore",
             vault: kit.vault.to_hex(),
             location: location.to_owned(),
             identity: PathText::new(identity),
             reached,
+            contacts,
         }
     }
 }

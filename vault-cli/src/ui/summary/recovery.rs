@@ -67,10 +67,17 @@ pub(crate) fn recovery_test(
 }
 
 /// An identity was put into place.
-pub(crate) fn recovery_restore(identity: &Path, location: &str, reached: bool) -> String {
+pub(crate) fn recovery_restore(
+    identity: &Path,
+    location: &str,
+    (reached, contacts): (bool, usize),
+) -> String {
     let mut lines = Lines::new("identity put into place");
     lines.row("identity", &path(identity));
     lines.row("vault", &message(location));
+    if contacts > 0 {
+        lines.row("contacts", &contacts.to_string());
+    }
     let vault = shell_word(location);
     lines.row(
         "next",
