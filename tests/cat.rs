@@ -60,6 +60,30 @@ fn a_file_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn an_archive_of_a_file_has_it_alone_under_its_name() {
+    let (vault, tree) = (TestVault::with_small_chunks(), TreeFixture::new());
+    tree.file("a/b/large", noise(1, 300_000)).file("a/b/other", "other");
+    let snapshot = vault.backup(&tree.path()).snapshot;
+    let open = vault.open().unwrap();
+    let reader = open.unlock(&vault.identity).unwrap();
+    let options = CatOptions { snapshot, path: PathBuf::from("a/b/large") };
+
+    let mut archive = Vec::new();
+    let written = Cat::find(&open, &reader, &options).unwrap().write_archive(&vault.around(), &mut |part| {
+        archive.extend_from_slice(part);
+        Ok(())
+    });
+
+    assert_eq!(written.unwrap(), CatSummary { bytes: archive.len() as u64, failed_entries: 0 });
+    let target = tempfile::tempdir().unwrap();
+    unpack(&archive, target.path());
+    let names: Vec<_> =
+        fs::read_dir(target.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["large"]);
+    assert!(fs::read(target.path().join("large")).unwrap() == fs::read(tree.at("a/b/large")).unwrap());
+}
+
+#[test]
 fn an_archive_brings_back_what_is_in_a_directory() {
     let (vault, tree) = (TestVault::with_small_chunks(), TreeFixture::new());
     let long = format!("{}/{}", "d".repeat(120), "f".repeat(200));

@@ -24,22 +24,24 @@ use vault_core::format::tree::{
     encode_branch, encode_chunk_list, encode_entries,
 };
 use vault_core::id::{
-    ChunkHash, ChunkId, DeviceId, DomainId, Epoch, IndexId, PackId, Seq, SessionId, SnapshotId, UserId,
-    VaultId,
+    ChunkHash, ChunkId, DeviceId, DomainId, Epoch, GrantId, IndexId, PackId, Seq, SessionId, SnapshotId,
+    UserId, VaultId,
 };
 use vault_core::keys::age_file::{self, Unlock};
 use vault_core::keys::device::DeviceKeys;
 use vault_core::keys::envelope::{DomainKeys, IndexKey, MemberEpoch, MemberKeys, SessionKey, SessionPlace};
+use vault_core::keys::grant::GrantPlace;
 use vault_core::keys::identity::AnyIdentity;
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::keys::kit::{Kit, KitIdentity};
 use vault_core::log::testing::{self, Example, Machine, Person};
-use vault_core::log::{Body, FinalHead, Forget, Head};
+use vault_core::log::{Body, FinalHead, Forget, Grant, Head, LinkTerms};
 use vault_core::store::{DirectoryStore, ObjectKey};
 use vault_core::time::Timestamp;
 use vault_core::vault::chunk_index::ChunkIndex;
 use vault_core::vault::stat_cache::{DirectoryKey, Stamp, StatCacheWriter, Totals};
 use vault_core::wire::Authority;
+use vault_core::wire::ranges::{PackRanges, Ranges};
 use vault_core::wire::signing::{self, Parts, Signer};
 use vault_tests::damage::files_below;
 use vault_tests::server::{card, listed};
@@ -239,7 +241,23 @@ fn statements() -> Vec<(&'static str, Vec<u8>)> {
         ("condemn", said(&example.laptop, Body::Condemn(testing::condemn(domain, &[1, 2], &[1], &[8])))),
         ("attest", said(&example.laptop, Body::Attest(testing::attest(&[1, 2, 3])))),
         ("annotate", said(&example.laptop, Body::Annotate(testing::annotate(1, snapshot, 9)))),
+        ("grant", said(&example.laptop, Body::Grant(testing::grant(1, 9)))),
+        ("link", said(&example.laptop, Body::Grant(link()))),
     ]
+}
+
+fn link() -> Grant {
+    let terms = LinkTerms { token_hash: [5; 32], downloads: Some(3), envelope: b"sealed".to_vec() };
+    Grant { to: Vec::new(), link: Some(terms), expires: Some(1_800_000_000), ..testing::grant(1, 9) }
+}
+
+/// The list of ranges of a grant.
+fn ranges() -> Vec<Seed> {
+    let pack =
+        |number, parts: &[(u32, u32)]| PackRanges { pack: PackId::new([number; 32]), parts: parts.to_vec() };
+    let packs = vec![pack(1, &[]), pack(2, &[(100, 50), (200, 1)])];
+    let list = Ranges { vault: VAULT, grant: GrantId::new([4; 16]), packs };
+    vec![seed("ranges", "two_packs", list.encode())]
 }
 
 fn history() -> Vec<Seed> {
@@ -265,10 +283,13 @@ fn packets() -> Vec<Seed> {
     };
     let place = SessionPlace { vault: VAULT, epoch: EPOCH, session: SESSION };
     let session = SessionKey { place, device, key: secret() };
+    let grant =
+        GrantPlace { vault: VAULT, epoch: EPOCH, grant: GrantId::new([6; 16]), session: SESSION, device };
     let files = [
         ("member", member.seal(&VAULT, (&user, Epoch::FIRST), &to).unwrap().file),
         ("writer", writer.seal(&VAULT, &device, &to).unwrap().file),
         ("session", session.seal(&to).unwrap()),
+        ("grant", grant.seal(user.as_bytes(), &secret(), &to).unwrap()),
     ];
     let identities = [AnyIdentity::PostQuantum(identity())];
     let mut seeds: Vec<_> = files
@@ -298,7 +319,13 @@ fn texts() -> Vec<Seed> {
     let device = DeviceKeys::generate(&random).unwrap();
     let example = Example::new();
     let head = Head { seq: Seq(17), hash: example.log.head(0).hash };
-    let kit = |identity| Kit { vault: VAULT, head, location: b"/mnt/my disk/\xff".to_vec(), identity };
+    let kit = |identity| Kit {
+        vault: VAULT,
+        head,
+        location: b"/mnt/my disk/\xff".to_vec(),
+        identity,
+        contacts: Vec::new(),
+    };
     let sealed = kit(KitIdentity::Sealed(bytes::<450>(&random).to_vec()));
     let plain = kit(KitIdentity::Plain(user.to_secret_text().as_bytes().to_vec().into()));
     let codes: Vec<_> = sealed.to_codes().iter().map(|code| code.to_string()).collect();
@@ -422,10 +449,19 @@ fn of_servers() -> Vec<Seed> {
 }
 
 fn seeds() -> Vec<Seed> {
-    [packs_and_indexes(), trees_and_bodies(), history(), packets(), texts(), remembered(), of_servers()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        packs_and_indexes(),
+        trees_and_bodies(),
+        history(),
+        ranges(),
+        packets(),
+        texts(),
+        remembered(),
+        of_servers(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn directory() -> PathBuf {

@@ -17,6 +17,7 @@ use crate::format::DecodeError;
 use crate::id::{ChunkHash, Epoch, IndexId, PackId, SnapshotId, UserId, VaultId};
 use crate::keys::age_file::SealError;
 use crate::keys::envelope::EnvelopeError;
+use crate::keys::grant::{LinkError, LinkSealError};
 use crate::keys::keyring::KeyringError;
 use crate::keys::recipient::RecipientError;
 use crate::log::{FollowError, LogError, Refusal};
@@ -54,6 +55,24 @@ pub enum Error {
         server: ServerUrl,
         /// Whose card.
         user: UserId,
+    },
+    /// There is no such grant, or none that one may open.
+    #[error("there is no grant {wanted:?}")]
+    NoSuchGrant {
+        /// As it was asked for.
+        wanted: String,
+    },
+    /// The keys of a grant do not open for whoever asks.
+    #[error("the grant does not open")]
+    GrantEnvelope(#[source] EnvelopeError),
+    /// A link does not open its grant.
+    #[error("the link does not open the grant")]
+    Link(#[source] LinkError),
+    /// A grant is not what it says to be.
+    #[error("the grant cannot be trusted: {what}")]
+    GrantForged {
+        /// What is wrong with it.
+        what: &'static str,
     },
     /// The log does not verify, or does not extend what this machine remembers.
     #[error("the vault's history cannot be trusted")]
@@ -320,5 +339,13 @@ impl Error {
     ) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |source| Self::Local { action, path, source: source.into() }
+    }
+}
+impl From<LinkSealError> for Error {
+    fn from(error: LinkSealError) -> Self {
+        match error {
+            LinkSealError::Age(error) => error.into(),
+            LinkSealError::Random(error) => error.into(),
+        }
     }
 }

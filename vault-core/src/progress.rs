@@ -25,6 +25,8 @@ pub enum Phase {
     Compact,
     /// Copying to another vault.
     Copy,
+    /// Finding out what can be given as it lies, and storing the rest.
+    Share,
 }
 
 /// A number of items and of bytes in them.

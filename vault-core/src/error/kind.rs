@@ -8,6 +8,7 @@ use super::Error;
 use crate::card::CardError;
 use crate::keys::age_file::OpenError as AgeOpenError;
 use crate::keys::envelope::EnvelopeError;
+use crate::keys::grant::LinkError;
 use crate::log::{FollowError, LogError};
 use crate::net::NetErrorKind;
 use crate::store::{StoreError, StoreErrorKind};
@@ -79,6 +80,13 @@ impl Error {
             | Self::Card(CardError::TooManyDevices { .. } | CardError::NewerVersion { .. })
             | Self::WorkerLost => ErrorKind::Failed,
             Self::Envelope { source: EnvelopeError::Open(AgeOpenError::NotForTheseIdentities), .. }
+            | Self::GrantEnvelope(EnvelopeError::Open(
+                AgeOpenError::NotForTheseIdentities | AgeOpenError::WrongPassphrase,
+            ))
+            | Self::Link(
+                LinkError::NeedsPassphrase
+                | LinkError::Packet(EnvelopeError::Open(AgeOpenError::WrongPassphrase)),
+            )
             | Self::Keyring(_)
             | Self::DeviceUnknown { .. }
             | Self::NoRight(_)
@@ -90,12 +98,17 @@ impl Error {
             | Self::CardRolledBack { .. }
             | Self::Answer { .. }
             | Self::Envelope { .. }
+            | Self::GrantEnvelope(_)
+            | Self::GrantForged { .. }
+            | Self::Link(_)
             | Self::Damaged { .. }
             | Self::Missing { .. }
             | Self::ChunkMissing { .. }
             | Self::Tree { .. }
             | Self::NotWhole { .. } => ErrorKind::Integrity,
-            Self::NoSuchSnapshot { .. } | Self::NoSuchPath { .. } => ErrorKind::NotFound,
+            Self::NoSuchSnapshot { .. } | Self::NoSuchGrant { .. } | Self::NoSuchPath { .. } => {
+                ErrorKind::NotFound
+            }
             Self::AmbiguousSnapshot { .. }
             | Self::NotADirectory { .. }
             | Self::NotAFile { .. }

@@ -213,6 +213,10 @@ impl Server {
         let total = self.deadlines.total(request.body_bytes(), request.wait);
         let result = match &request.body {
             Some(body) => self.agent.run(self.timed(head.body(body.bytes), request, total)?),
+            // Without a length it would be announced as chunked, which servers refuse.
+            None if request.method == http::Method::POST => {
+                self.agent.run(self.timed(head.body(&[] as &[u8]), request, total)?)
+            }
             None => self.agent.run(self.timed(head.body(()), request, total)?),
         };
         let (parts, body) = result.map_err(|error| self.failed(error))?.into_parts();
@@ -222,7 +226,8 @@ impl Server {
             let retry_after = number(&parts.headers, "retry-after").map(Duration::from_secs);
             return Err(Failure { error: self.refused(problem), retry_after });
         }
-        let body = if request.method == http::Method::HEAD {
+        // No content: then there is no length either (RFC 9110, section 8.6).
+        let body = if request.method == http::Method::HEAD || status == 204 {
             Vec::new()
         } else {
             self.read_body(&parts.headers, body, request.limit, begun + request.wait)?
@@ -270,6 +275,9 @@ impl Server {
         }
         if let Some(body) = &request.body {
             head = head.header("content-type", body.media);
+        }
+        for (name, value) in &request.headers {
+            head = head.header(*name, value);
         }
         let Some((key, device)) = self.signer.as_ref().filter(|_| request.signed) else { return Ok(head) };
         let parts = Parts {

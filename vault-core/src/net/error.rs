@@ -164,7 +164,7 @@ fn kind_of(code: Code, status: u16) -> NetErrorKind {
         Code::NotFound => NetErrorKind::NotFound,
         Code::Taken | Code::Differs => NetErrorKind::Taken,
         Code::NameTaken => NetErrorKind::NameTaken,
-        Code::InviteUsed | Code::Expired => NetErrorKind::Expired,
+        Code::InviteUsed | Code::LinkUsedUp | Code::Expired => NetErrorKind::Expired,
         Code::QuotaExceeded => NetErrorKind::Quota,
         Code::StorageFull => NetErrorKind::Full,
         Code::TooSlow | Code::RateLimited => NetErrorKind::TooSlow,

@@ -5,7 +5,7 @@
 
 use super::client::Server;
 use super::error::{NetError, NetErrorKind};
-use super::request::{Request, number};
+use super::request::{Answer, Request, number};
 use crate::crypto::hash::object_hash;
 use crate::id::VaultId;
 use crate::object::{ObjectKey, ObjectKind};
@@ -80,6 +80,11 @@ impl Server {
             Ok(answer) => answer,
             Err(error) => return self.why_no_range(vault, key, offset.saturating_add(wanted), error),
         };
+        self.part_of(answer, (offset, wanted))
+    }
+
+    /// The part that an answer to a range has.
+    pub(super) fn part_of(&self, answer: Answer, (offset, wanted): (u64, u64)) -> Result<Part, NetError> {
         let first_last_size = answer.header("content-range").and_then(content_range);
         match first_last_size.filter(|_| answer.status == 206) {
             Some((first, last, _)) if first == offset && last.checked_sub(first) == Some(wanted - 1) => {
@@ -88,7 +93,7 @@ impl Server {
                 }
                 Ok(Part::Bytes(answer.body))
             }
-            Some((first, _, size)) if first == offset && size < offset.saturating_add(wanted) => {
+            Some((first, _, Some(size))) if first == offset && size < offset.saturating_add(wanted) => {
                 Ok(Part::EndsAt(size))
             }
             _ => Err(self.not_the_protocol("an answer is not the range that was asked for")),
@@ -191,9 +196,10 @@ fn named(object: ObjectInfo) -> (ObjectKey, ObjectHead) {
     (object.path, ObjectHead { size: object.size, stored_at: object.stored_at.to_timestamp() })
 }
 
-/// Reads `bytes a-b/size` (RFC 9110, section 14.4).
-fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+/// Reads `bytes a-b/size` (RFC 9110, section 14.4); a size that is not told is `*`.
+fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    Some((first.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
+    let size = if size == "*" { None } else { Some(size.parse().ok()?) };
+    Some((first.parse().ok()?, last.parse().ok()?, size))
 }

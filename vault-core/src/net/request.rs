@@ -30,6 +30,8 @@ pub(super) struct Request<'a> {
     pub(super) probed: bool,
     /// Whether it is signed.
     pub(super) signed: bool,
+    /// Further headers, which no signature covers.
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 /// The body of a request.
@@ -54,6 +56,7 @@ impl<'a> Request<'a> {
             wait: Duration::ZERO,
             repeatable: true,
             signed: true,
+            headers: Vec::new(),
         }
     }
 
@@ -80,6 +83,17 @@ impl<'a> Request<'a> {
     pub(super) fn post(path: String, json: &'a [u8]) -> Self {
         let body = Some(Body { bytes: json, digest: object_hash(json), media: JSON });
         Self { body, repeatable: false, ..Self::new(Method::POST, path) }
+    }
+
+    /// Posts nothing. Sent once only.
+    pub(super) fn post_nothing(path: String) -> Self {
+        Self { repeatable: false, ..Self::new(Method::POST, path) }
+    }
+
+    /// Adds a header.
+    pub(super) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// Adds a parameter to the query. Names and values here are digits, letters and slashes: nothing that needs escaping.

@@ -7,7 +7,7 @@ use super::testing::{NOW, Reply, Scripted, Seen, World, short};
 use super::*;
 use crate::crypto::random::FixedRandom;
 use crate::crypto::sign::SigningKey;
-use crate::id::{IndexId, PackId, Seq, VaultId};
+use crate::id::{GrantId, IndexId, PackId, Seq, VaultId};
 use crate::object::{ObjectKey, ObjectKind};
 use crate::wire::authority::Pin;
 
@@ -39,6 +39,17 @@ fn the_pinned_key_is_enough_even_with_an_expired_certificate() {
     let world = World::default();
 
     assert_eq!(server.client(&world).object(&VAULT, &PACK, 100).unwrap(), b"bytes");
+}
+
+#[test]
+fn a_question_that_has_no_body_says_that_it_has_none() {
+    let (server, client, _) = client(|_, _| Reply::status(204));
+
+    client.open_grant(&GrantId::new([3; 16])).unwrap();
+
+    let [asked] = &server.seen()[..] else { panic!() };
+    assert_eq!((asked.method.as_str(), asked.header("content-length")), ("POST", Some("0")));
+    assert_eq!((asked.header("transfer-encoding"), asked.header("content-digest")), (None, None));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `cat`: the bytes of one file, or a directory as a tar archive.
+//! `cat`: the bytes of one file, or a directory as a tar archive; on request an archive of whatever it is.
 //!
 //! Everything that is handed on was verified first. At damage the stream ends, after all that stands before it, with an error.
 
@@ -74,5 +74,22 @@ impl<'r> Cat<'r> {
             _ => summary.failed_entries = tar::write(domain, &entry, around, &mut counted)?,
         }
         Ok(summary)
+    }
+
+    /// Hands on an archive, which has a file alone under its name.
+    pub fn write_archive(
+        self,
+        around: &Surroundings<'_>,
+        receive: &mut Receive<'_>,
+    ) -> Result<CatSummary, Error> {
+        around.progress.phase(Phase::Restore);
+        let mut bytes = 0;
+        let mut counted = |part: &[u8]| {
+            bytes += part.len() as u64;
+            around.progress.advance(Amount { items: 0, bytes: part.len() as u64 });
+            receive(part)
+        };
+        let failed_entries = tar::write(self.domain, &self.entry, around, &mut counted)?;
+        Ok(CatSummary { bytes, failed_entries })
     }
 }

@@ -18,6 +18,7 @@
 //! Steps 4 and 5 alternate, so that memory holds the tables of a bounded number of chunks. Step 7 reads the nodes again, but not
 //! the chunks of files: it looks up where they lie, and what became of that pack in step 5 says whether the snapshot suffers.
 
+mod grants;
 mod packs;
 mod sample;
 #[cfg(test)]
@@ -152,7 +153,7 @@ impl Check<'_> {
     fn run(&mut self) -> Ended {
         let mut stored = self.stored()?; // [1]
         self.around.progress.expect(stored.total);
-        let steps = [Self::envelopes, Self::identities, Self::indexes_and_packs]; // [2] to [5]
+        let steps = [Self::envelopes, Self::identities, Self::indexes_and_packs, Self::grants]; // [2] to [5]
         for step in steps {
             if step(self)?.is_break() {
                 return Ok(ControlFlow::Break(()));

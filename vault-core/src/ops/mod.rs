@@ -18,6 +18,7 @@ pub mod diff;
 pub mod enroll;
 pub mod find;
 pub mod forget;
+pub mod grants;
 pub mod groups;
 pub mod init;
 pub mod list;

@@ -7,6 +7,7 @@ mod create;
 mod directory;
 mod durable;
 mod error;
+pub mod granted;
 mod limit;
 pub mod location;
 mod lock;

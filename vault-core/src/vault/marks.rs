@@ -60,6 +60,13 @@ impl Marks {
         self.planned.contains(pack)
     }
 
+    /// Takes packs out of the plan, whatever is in them.
+    pub(crate) fn keep<'p>(&mut self, packs: impl IntoIterator<Item = &'p PackId>) {
+        for pack in packs {
+            self.planned.remove(pack);
+        }
+    }
+
     /// Gives up what is planned.
     pub(crate) fn clear_plan(&mut self) {
         self.planned.clear();

@@ -8,6 +8,7 @@ pub mod contents;
 pub(crate) mod envelopes;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
+mod grants;
 pub(crate) mod marks;
 pub mod orphans;
 pub mod packer;
@@ -99,6 +100,11 @@ impl Vault {
             vault.remember_head()?;
         }
         Ok(vault)
+    }
+
+    /// What a grant gives of a vault, as a vault with one snapshot. Nothing is remembered of it.
+    pub(crate) fn of_grant(store: Arc<dyn Store>, state: State, local: LocalPaths) -> Self {
+        Self { store, id: state.vault(), state: Arc::new(state), local }
     }
 
     /// The vault's id.
@@ -201,8 +207,8 @@ impl Vault {
         Err(Error::Contended { attempts: APPEND_ATTEMPTS })
     }
 
-    /// Where the objects are, for work that goes on while the log is extended.
-    pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
+    /// Where the objects are, for what goes on without this vault, or while its log is extended.
+    pub fn shared_store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
     }
 

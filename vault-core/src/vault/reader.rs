@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::chunk::compress::Decompressor;
 use crate::crypto::aead::SealedKind;
 use crate::crypto::hash::{chunk_hash, chunk_id};
+use crate::crypto::secret::Secret;
 use crate::error::{Error, Fault};
 use crate::format::annotation::AnnotationBody;
 use crate::format::commit::CommitBody;
 use crate::format::pack::{HEADER_MAX_BYTES, PackHeader};
 use crate::format::raw_limit;
-use crate::format::seal::Origin;
+use crate::format::seal::{Origin, UnitSeal};
 use crate::format::table::SegmentPlace;
 use crate::format::tree::{ChunkRef, Node};
 use crate::id::{ChunkHash, DomainId, PackId, SessionId, SnapshotId, VaultId};
@@ -55,7 +56,7 @@ struct KeptSegment {
 }
 
 impl Reader {
-    pub(super) fn new(vault: &Vault, keyring: Keyring) -> Result<Self, Error> {
+    pub(crate) fn new(vault: &Vault, keyring: Keyring) -> Result<Self, Error> {
         Self::with_keyring(vault, Arc::new(keyring))
     }
 
@@ -206,10 +207,25 @@ impl Reader {
         segment: &SegmentPlace,
         decompressor: &mut Decompressor,
     ) -> Result<Vec<u8>, Error> {
-        let key = self.pack_session(pack)?;
+        let seal = self.segment_seal(pack, segment)?;
         let mut unit = self.range(pack, segment.offset, segment.row.stored_bytes)?;
-        self.open_segment(&key, pack, segment, &mut unit, decompressor)
-            .map_err(|fault| Error::pack(pack.id, fault))
+        open_unit(&seal, segment, &mut unit, decompressor).map_err(|fault| Error::pack(pack.id, fault))
+    }
+
+    /// What opens a segment: its own key if it was given as such, or else that of its session.
+    fn segment_seal(&self, pack: &PackPlace, segment: &SegmentPlace) -> Result<UnitSeal, Error> {
+        let origin = Origin { vault: self.vault, session: pack.session };
+        if let Some(key) = self.keyring.given_segment(&pack.id, segment.number) {
+            return Ok(origin.given_segment(key, segment.row.kind));
+        }
+        let key = self.pack_session(pack)?;
+        Ok(origin.segment(&key.key, segment.row.kind, pack.number, segment.number))
+    }
+
+    /// Key and commitment of one segment, to be given away.
+    pub(crate) fn segment_key(&self, pack: &PackPlace, segment: &SegmentPlace) -> Result<Secret<48>, Error> {
+        let origin = Origin { vault: self.vault, session: pack.session };
+        Ok(origin.segment_key(&self.pack_session(pack)?.key, pack.number, segment.number))
     }
 
     /// Opens a segment whose sealed bytes are at hand.
@@ -223,13 +239,7 @@ impl Reader {
     ) -> Result<Vec<u8>, Fault> {
         let origin = Origin { vault: self.vault, session: pack.session };
         let seal = origin.segment(&key.key, segment.row.kind, pack.number, segment.number);
-        let body =
-            seal.open_in_place(unit).map_err(|source| Fault::Segment { segment: segment.number, source })?;
-        let raw = decompressor.unpack(body, raw_limit(segment.row.kind.sealed()) as usize)?;
-        if raw.len() != segment.row.raw_bytes as usize {
-            return Err(Fault::TableDiffers);
-        }
-        Ok(raw)
+        open_unit(&seal, segment, unit, decompressor)
     }
 
     /// The session key of a pack, from the envelope in its header.
@@ -411,6 +421,18 @@ impl<'r> DomainReader<'r> {
             }
         }
     }
+}
+
+fn open_unit(
+    seal: &UnitSeal,
+    segment: &SegmentPlace,
+    unit: &mut [u8],
+    decompressor: &mut Decompressor,
+) -> Result<Vec<u8>, Fault> {
+    let body =
+        seal.open_in_place(unit).map_err(|source| Fault::Segment { segment: segment.number, source })?;
+    let raw = decompressor.unpack(body, raw_limit(segment.row.kind.sealed()) as usize)?;
+    if raw.len() == segment.row.raw_bytes as usize { Ok(raw) } else { Err(Fault::TableDiffers) }
 }
 
 /// Whether something could not be opened only because it is from before its reader became a member, as it should be.

@@ -18,7 +18,7 @@ use crate::format::index::{self, IndexHeader, IndexedPack};
 use crate::format::pack::PackHeader;
 use crate::format::seal::Origin;
 use crate::format::table::Table;
-use crate::id::{DeviceId, Epoch, IndexId, PackId, SessionId};
+use crate::id::{DeviceId, Epoch, GrantId, IndexId, PackId, SessionId};
 use crate::keys::envelope::{DomainKeys, SessionKey, SessionPlace};
 use crate::keys::recipient::AnyRecipient;
 use crate::store::{ObjectKey, Store};
@@ -66,6 +66,23 @@ impl Session {
         random: &dyn Random,
     ) -> Result<Self, Error> {
         let key = SessionKey { place, device, key: Secret::generate(random)? };
+        Self::with(key, writer, epoch_recipient)
+    }
+
+    /// Begins the session of a grant, whose tables and index objects are sealed with keys that follow from its own.
+    pub(crate) fn of_grant(
+        place: SessionPlace,
+        device: DeviceId,
+        grant: GrantId,
+        epoch_recipient: &AnyRecipient,
+        random: &dyn Random,
+    ) -> Result<Self, Error> {
+        let key = SessionKey { place, device, key: Secret::generate(random)? };
+        let writer = DomainKeys::of_grant(&key, grant);
+        Self::with(key, writer, epoch_recipient)
+    }
+
+    fn with(key: SessionKey, writer: DomainKeys, epoch_recipient: &AnyRecipient) -> Result<Self, Error> {
         let envelope = key.seal(epoch_recipient)?;
         Ok(Self {
             key,
@@ -207,6 +224,12 @@ impl Session {
     /// The index objects that no statement names yet.
     pub fn indexes_to_name(&self) -> Vec<IndexId> {
         self.indexes.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(id, _)| *id).collect()
+    }
+
+    /// The packs that its index objects name which no statement names yet.
+    pub(crate) fn named_packs(&self) -> Vec<PackId> {
+        let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        indexes.iter().flat_map(|(_, packs)| packs.iter().copied()).collect()
     }
 
     /// Takes note that a statement names these index objects.

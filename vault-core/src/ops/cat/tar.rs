@@ -25,7 +25,7 @@ const OCTAL_7_MAX: u32 = 0o7_777_777;
 /// What one of eleven holds: a size or a time.
 const OCTAL_11_MAX: u64 = 0o77_777_777_777;
 
-/// Streams the archive of a directory; returns how many entries it cannot have.
+/// Streams the archive of a directory, or of anything else alone under its name; returns how many entries it cannot have.
 pub(super) fn write(
     domain: DomainReader<'_>,
     root: &Entry,
@@ -52,7 +52,10 @@ impl Archive<'_> {
         root: &Entry,
         planner: &mut Planner<'_>,
     ) -> Result<(), Error> {
-        let EntryKind::Directory { subtree } = root.kind else { return Ok(()) };
+        let EntryKind::Directory { subtree } = root.kind else {
+            self.plan_entry(Path::new(os_str(&root.name)), root.clone(), planner)?;
+            return planner.bytes(vec![0; 2 * BLOCK]);
+        };
         planner.bytes(headers(Path::new("."), root, None))?;
         let mut open = vec![(PathBuf::new(), domain.entries(&subtree))];
         while let Some((directory, entries)) = open.last_mut() {

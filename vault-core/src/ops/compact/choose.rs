@@ -25,7 +25,7 @@ pub(super) fn rounds<'a>(
     options: &CompactOptions,
 ) -> Vec<Vec<Kept>> {
     let mut groups: BTreeMap<(DomainId, Epoch), Vec<Kept>> = BTreeMap::new();
-    for kept in kept {
+    for kept in kept.filter(|kept| !kept.is_held) {
         groups.entry((kept.domain, sealed_in(kept.pack.epoch))).or_default().push(*kept);
     }
     let mut left = options.max_bytes.unwrap_or(u64::MAX);
@@ -92,7 +92,13 @@ mod tests {
     fn kept(number: u8, bytes: u32, used_percent: u64) -> Kept {
         let (id, session) = (PackId::new([number; 32]), SessionId::new([1; 16]));
         let pack = PackPlace { id, bytes, session, number: 0, epoch: Epoch(1) };
-        Kept { pack, domain: DomainId::new([1; 16]), raw_bytes: 1_000, used_bytes: 10 * used_percent }
+        Kept {
+            pack,
+            domain: DomainId::new([1; 16]),
+            raw_bytes: 1_000,
+            used_bytes: 10 * used_percent,
+            is_held: false,
+        }
     }
 
     fn chosen(packs: &[Kept], options: &CompactOptions) -> Vec<Vec<u8>> {

@@ -32,6 +32,8 @@ pub(in crate::ops) struct Kept {
     pub(in crate::ops) raw_bytes: u64,
     /// Raw bytes of those that are needed here.
     pub(in crate::ops) used_bytes: u64,
+    /// Whether a grant needs it as it is.
+    pub(in crate::ops) is_held: bool,
 }
 
 impl Kept {
@@ -72,11 +74,12 @@ impl Plan {
             let used_bytes = tally.map_or(0, |tally| tally.marked_bytes);
             let mine = domains.iter().all(|domain| pruner.may_change(domain));
             let Some(&domain) = domains.first() else { continue };
-            if used_bytes == 0 && mine {
+            let is_held = survey.held.contains(&pack.id);
+            if used_bytes == 0 && mine && !is_held {
                 plan.doom(survey, domain, Doomed { id: pack.id, is_orphan: false });
             } else {
                 let raw_bytes = tally.map_or(0, |tally| tally.raw_bytes);
-                plan.keep(Kept { pack, domain, raw_bytes, used_bytes });
+                plan.keep(Kept { pack, domain, raw_bytes, used_bytes, is_held });
             }
         }
         plan.order_kept(&tallies);
@@ -85,6 +88,7 @@ impl Plan {
                 plan.summary.leftovers += 1;
                 plan.summary.freed_bytes += bytes;
             } else if !named.contains(id)
+                && !survey.held.contains(id)
                 && (abandoned.contains(id) || is_older(pruner, &ObjectKey::Pack(*id), orphan_age)?)
                 && let Some(domain) = orphan_domain(pruner, survey, *id, *bytes)
             {

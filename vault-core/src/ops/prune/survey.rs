@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use crate::error::{Error, ErrorKind};
-use crate::id::{DomainId, IndexId, PackId, SnapshotId};
+use crate::id::{DomainId, GrantId, IndexId, PackId, SnapshotId};
 use crate::log::Snapshot;
 use crate::progress::Amount;
 use crate::store::{ObjectKey, ObjectKind, Store};
@@ -28,6 +28,9 @@ pub(in crate::ops) struct Survey {
     pub(in crate::ops) keys: Keys,
     /// The live snapshots that are marked.
     marked: BTreeSet<SnapshotId>,
+    /// The packs that grants need, and the grants that were asked for theirs.
+    pub(in crate::ops) held: BTreeSet<PackId>,
+    granted: BTreeSet<GrantId>,
     /// How many packs are condemned, as far as this run knows: more are somebody else's.
     condemned: usize,
 }
@@ -76,8 +79,11 @@ impl Survey {
             domains: pruner.vault.state().all_indexes().map(|(domain, id)| (id, domain)).collect(),
             keys,
             marked: BTreeSet::new(),
+            held: BTreeSet::new(),
+            granted: BTreeSet::new(),
             condemned: pruner.vault.state().condemned().len(),
         };
+        survey.hold_new(pruner)?;
         survey.mark_new(pruner)?;
         Ok(survey)
     }
@@ -91,7 +97,22 @@ impl Survey {
     /// not outdated.
     pub(super) fn catch_up(&mut self, pruner: &Pruner<'_>) -> Result<(), Error> {
         self.learn_indexes(pruner)?;
+        self.hold_new(pruner)?;
         self.mark_new(pruner)
+    }
+
+    /// Holds the packs of every grant that holds and was not asked yet; they are no longer planned.
+    fn hold_new(&mut self, pruner: &Pruner<'_>) -> Result<(), Error> {
+        let now = pruner.around.clock.now().seconds;
+        let holding = pruner.vault.state().grants().iter().filter(|granted| granted.holds_at(now));
+        for granted in holding {
+            if !self.granted.contains(&granted.grant.id) {
+                self.held.extend(pruner.vault.ranges_of(granted)?.packs.iter().map(|pack| pack.pack));
+                self.granted.insert(granted.grant.id);
+            }
+        }
+        self.marks.keep(&self.held);
+        Ok(())
     }
 
     /// Takes note of a condemn that this run has appended.

@@ -58,7 +58,7 @@ pub(super) fn indexes(
         if pruner.around.stop.requested() {
             return Ok(());
         }
-        if !pruner.vault.state().is_index(&id) && is_done_with(pruner, id, orphan_age)? {
+        if !is_needed(pruner, &id) && is_done_with(pruner, id, orphan_age)? {
             remove(pruner, &ObjectKey::Index(id))?;
             summary.freed_bytes += bytes;
         }
@@ -66,11 +66,17 @@ pub(super) fn indexes(
     Ok(())
 }
 
-/// Whether an index object that is not in force will never be: it was replaced, or every pack in it is condemned. Whoever wrote it
+/// Whether an index object is in force, or of a grant that holds.
+fn is_needed(pruner: &Pruner<'_>, id: &IndexId) -> bool {
+    let state = pruner.vault.state();
+    state.is_index(id) || state.is_index_of_grant(id, pruner.around.clock.now().seconds)
+}
+
+/// Whether an index object that is not in force will never be: it was replaced, it is of a grant that holds no longer, or every pack in it is condemned. Whoever wrote it
 /// and still runs sees that statement before they append theirs, and does not name it.
 fn is_done_with(pruner: &Pruner<'_>, id: IndexId, orphan_age: Duration) -> Result<bool, Error> {
     let state = pruner.vault.state();
-    if state.was_index(&id) {
+    if state.was_index(&id) || state.was_index_of_grant(&id) {
         return Ok(true);
     }
     if !is_older(pruner, &ObjectKey::Index(id), orphan_age)? {

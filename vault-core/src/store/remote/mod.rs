@@ -5,6 +5,7 @@
 //! receipts are verified here, bytes by whoever reads them.
 
 mod create;
+mod granted;
 mod statements;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,221 @@
+//! The tree of a grant: what is shared, rewritten without everything that it does not need.
+//!
+//! Of an entry stay its name, what it is, its permissions without setuid and the like, its time and its contents; owners, attributes and
+//! device files do not. Nothing recurses, and memory is bounded by the directories on the way to the one at hand.
+
+use std::collections::HashMap;
+
+use crate::chunk::compress::Compressor;
+use crate::crypto::hash::chunk_hash;
+use crate::error::Error;
+use crate::format::commit::CommitCounts;
+use crate::format::table::SegmentKind;
+use crate::format::tree::{self, BranchRef, Contents, Entry, EntryKind, Metadata, NODE_SPLIT_BYTES};
+use crate::id::ChunkHash;
+use crate::pipeline::sink::Sink;
+use crate::progress::Amount;
+use crate::surroundings::Surroundings;
+use crate::vault::packer::Packer;
+use crate::vault::reader::DomainReader;
+use crate::vault::tree::Entries;
+
+use super::segments::Wanted;
+
+/// The permissions that are given.
+const MODE: u32 = 0o777;
+
+/// Stores what is the grant's own.
+pub(super) struct Writer<'w> {
+    pub(super) sink: &'w Sink<'w>,
+    pub(super) packer: &'w Packer<'w>,
+    pub(super) compressor: Compressor,
+}
+
+impl Writer<'_> {
+    /// Stores a chunk, and returns its hash.
+    pub(super) fn store(&mut self, kind: SegmentKind, chunk: &[u8]) -> Result<ChunkHash, Error> {
+        let h = chunk_hash(chunk);
+        self.sink.store_chunk(0, (kind, &h, chunk), &mut self.compressor, self.packer)?;
+        Ok(h)
+    }
+
+    /// Seals what is gathered.
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        self.sink.flush(0, &mut self.compressor, self.packer)
+    }
+}
+
+/// What came of a tree.
+pub(super) struct Stripped {
+    /// The root, without a name.
+    pub(super) root: Entry,
+    /// How much is in it.
+    pub(super) counts: CommitCounts,
+    /// The chunks of its files, with repetitions.
+    pub(super) wanted: Wanted,
+}
+
+/// The name of an entry, and its encoding.
+type Done = (Vec<u8>, Vec<u8>);
+
+/// A directory that is being rewritten.
+struct Open<'r> {
+    name: Vec<u8>,
+    metadata: Metadata,
+    entries: Entries<'r>,
+    done: Vec<Done>,
+}
+
+struct Strip<'s, 'w> {
+    domain: DomainReader<'s>,
+    writer: &'s mut Writer<'w>,
+    around: &'s Surroundings<'s>,
+    counts: CommitCounts,
+    wanted: Wanted,
+    /// Numbers of groups of hard links, in the order in which they come: the ones of the vault are made of numbers of the disk.
+    groups: HashMap<u64, u64>,
+}
+
+/// Rewrites what `entry` is: a directory becomes the root; anything else stands in a root of its own.
+pub(super) fn strip(
+    domain: DomainReader<'_>,
+    entry: Entry,
+    writer: &mut Writer<'_>,
+    around: &Surroundings<'_>,
+) -> Result<Stripped, Error> {
+    let counts = CommitCounts::default();
+    let mut strip =
+        Strip { domain, writer, around, counts, wanted: Wanted::default(), groups: HashMap::new() };
+    let root = match entry.kind {
+        EntryKind::Directory { subtree } => strip.tree(&entry.metadata, &subtree)?,
+        _ => strip.alone(entry)?,
+    };
+    Ok(Stripped { root, counts: strip.counts, wanted: strip.wanted })
+}
+
+impl<'s> Strip<'s, '_> {
+    fn alone(&mut self, entry: Entry) -> Result<Entry, Error> {
+        let metadata = Metadata { mode: 0o755, mtime: entry.metadata.mtime, ..Metadata::default() };
+        let done: Vec<Done> = self.entry(entry)?.into_iter().collect();
+        self.directory(Vec::new(), &metadata, &done)
+    }
+
+    fn tree(&mut self, metadata: &Metadata, subtree: &ChunkHash) -> Result<Entry, Error> {
+        let mut open = vec![self.open(Vec::new(), metadata.clone(), subtree)];
+        loop {
+            if self.around.stop.requested() {
+                return Err(Error::Interrupted);
+            }
+            let Some(directory) = open.last_mut() else { return Err(Error::WorkerLost) };
+            if let Some(entry) = directory.entries.next().transpose()? {
+                if let EntryKind::Directory { subtree } = entry.kind {
+                    let below = self.open(entry.name, entry.metadata, &subtree);
+                    open.push(below);
+                } else if let Some(done) = self.entry(entry)? {
+                    directory.done.push(done);
+                }
+                continue;
+            }
+            let Some(Open { name, metadata, done, .. }) = open.pop() else { return Err(Error::WorkerLost) };
+            let finished = self.directory(name, &metadata, &done)?;
+            match open.last_mut() {
+                Some(parent) => parent.done.push((finished.name.clone(), finished.encode()?)),
+                None => return Ok(finished),
+            }
+        }
+    }
+
+    fn open(&self, name: Vec<u8>, metadata: Metadata, subtree: &ChunkHash) -> Open<'s> {
+        Open { name, metadata, entries: self.domain.entries(subtree), done: Vec::new() }
+    }
+
+    /// The entry of something that is no directory; `None` for what is not given away.
+    fn entry(&mut self, entry: Entry) -> Result<Option<Done>, Error> {
+        let kind = match entry.kind {
+            EntryKind::File { size, contents, holes } => {
+                self.counts.files += 1;
+                self.counts.bytes += size;
+                EntryKind::File { size, contents: self.contents(contents)?, holes }
+            }
+            EntryKind::Symlink { target } => {
+                self.counts.others += 1;
+                EntryKind::Symlink { target }
+            }
+            _ => return Ok(None),
+        };
+        let next = self.groups.len() as u64 + 1;
+        let link_group = entry.link_group.map(|group| *self.groups.entry(group).or_insert(next));
+        let given = Entry {
+            name: entry.name,
+            kind,
+            metadata: stripped(&entry.metadata),
+            link_group,
+            changed_while_read: entry.changed_while_read,
+        };
+        self.around.progress.advance(Amount { items: 1, bytes: 0 });
+        Ok(Some((given.name.clone(), given.encode()?)))
+    }
+
+    /// Takes note of a file's chunks; the parts of a long list are stored as they are.
+    fn contents(&mut self, contents: Contents) -> Result<Contents, Error> {
+        if let Contents::Lists(lists) = &contents {
+            for list in lists {
+                self.writer.store(SegmentKind::Tree, &self.domain.chunk(&list.h)?)?;
+            }
+        }
+        let (domain, wanted) = (self.domain, &mut self.wanted);
+        domain.for_each_chunk(&contents, &mut |chunk| {
+            wanted.add(domain.place(&chunk.h)?, chunk.h);
+            Ok(())
+        })?;
+        Ok(contents)
+    }
+
+    /// Stores a directory's node, split where it would be too large.
+    fn directory(&mut self, name: Vec<u8>, metadata: &Metadata, done: &[Done]) -> Result<Entry, Error> {
+        self.counts.directories += 1;
+        let parts = tree::split(done.iter().map(|(_, encoded)| encoded.len()), NODE_SPLIT_BYTES);
+        let node = |part: &[Done]| {
+            tree::encode_entries(&part.iter().map(|(_, encoded)| encoded).collect::<Vec<_>>())
+        };
+        let subtree = if parts.len() <= 1 {
+            self.writer.store(SegmentKind::Tree, &node(done))?
+        } else {
+            let mut branches = Vec::with_capacity(parts.len());
+            for part in parts {
+                let part = &done[part];
+                let h = self.writer.store(SegmentKind::Tree, &node(part))?;
+                branches.push(BranchRef { first_name: part[0].0.clone(), h });
+            }
+            self.branches(branches)?
+        };
+        Ok(Entry {
+            name,
+            kind: EntryKind::Directory { subtree },
+            metadata: stripped(metadata),
+            link_group: None,
+            changed_while_read: false,
+        })
+    }
+
+    fn branches(&mut self, mut branches: Vec<BranchRef>) -> Result<ChunkHash, Error> {
+        loop {
+            let parts = tree::split(branches.iter().map(BranchRef::encoded_bytes), NODE_SPLIT_BYTES);
+            if parts.len() <= 1 {
+                return self.writer.store(SegmentKind::Tree, &tree::encode_branch(&branches));
+            }
+            let mut above = Vec::with_capacity(parts.len());
+            for part in parts {
+                let part = &branches[part];
+                let h = self.writer.store(SegmentKind::Tree, &tree::encode_branch(part))?;
+                above.push(BranchRef { first_name: part[0].first_name.clone(), h });
+            }
+            branches = above;
+        }
+    }
+}
+
+/// What is given of the metadata.
+fn stripped(metadata: &Metadata) -> Metadata {
+    Metadata { mode: metadata.mode & MODE, mtime: metadata.mtime, ..Metadata::default() }
+}
