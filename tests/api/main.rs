@@ -5,6 +5,7 @@
 mod cards;
 mod directory;
 mod forgeries;
+mod grants;
 mod join;
 mod limits;
 mod log;

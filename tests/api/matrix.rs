@@ -1,13 +1,15 @@
 //! Who may do what: every route, asked by everyone. The routes are those that the server registers.
 
 use vault_core::crypto::hash;
-use vault_core::id::{PackId, RequestId};
+use vault_core::id::{GrantId, PackId, RequestId};
+use vault_core::log::testing::Machine;
 use vault_core::object::ObjectKey;
 use vault_core::wire::v1::devices::RequestMade;
 use vault_core::wire::v1::paths;
 use vault_server::routes::ROUTES;
 use vault_tests::{Answer, Request};
 
+use crate::grants::Given;
 use crate::world::World;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +31,19 @@ fn expected(who: Who, method: &str, pattern: &str) -> u16 {
     use Who::{AppendOnly, Editor, Reader, Stranger};
     let is_open = matches!(
         pattern,
-        paths::HEALTHZ | paths::READYZ | paths::SERVER | paths::JOIN | paths::DEVICE_REQUESTS
+        paths::HEALTHZ
+            | paths::READYZ
+            | paths::SERVER
+            | paths::JOIN
+            | paths::DEVICE_REQUESTS
+            | paths::LINK_PAGE
     );
     if is_open {
         return 0;
+    }
+    // A token is asked for, and a signature is none.
+    if matches!(pattern, paths::LINK | paths::LINK_OPEN | paths::LINK_OBJECT) {
+        return 404;
     }
     if matches!(who, Who::Revoked | Who::Unsigned) {
         return 401;
@@ -45,10 +56,14 @@ fn expected(who: Who, method: &str, pattern: &str) -> u16 {
         | ("PUT", paths::VAULT, Editor | Reader | Stranger)
         | (_, paths::UNDELETE | paths::TRASH | paths::AUDIT, Editor | Reader | AppendOnly)
         | ("PUT", paths::OBJECT, Reader)
-        | (_, paths::DIRECTORY, AppendOnly)
+        | (_, paths::DIRECTORY | paths::INBOX, AppendOnly)
+        | (_, paths::VAULT_GRANTS, Reader | AppendOnly)
         | ("GET" | "HEAD", paths::OBJECT, AppendOnly) => 403,
         (_, _, Stranger) if pattern.contains("{vault}") => 404,
-        ("GET", paths::DEVICE_CONSENT, _) => 404,
+        // It was given to the reader.
+        (_, paths::GRANT | paths::GRANT_OPEN | paths::GRANT_OBJECT, Reader) => 0,
+        (_, paths::GRANT | paths::GRANT_OPEN | paths::GRANT_OBJECT, _)
+        | ("GET", paths::DEVICE_CONSENT, _) => 404,
         _ => 0,
     }
 }
@@ -56,6 +71,7 @@ fn expected(who: Who, method: &str, pattern: &str) -> u16 {
 struct Asked {
     pack: PackId,
     request: RequestId,
+    grant: GrantId,
 }
 
 fn target(world: &World, asked: &Asked, pattern: &str) -> String {
@@ -65,16 +81,19 @@ fn target(world: &World, asked: &Asked, pattern: &str) -> String {
         .replace("{seq}", "1")
         .replace("{name}", "test")
         .replace("{request}", &asked.request.to_hex())
+        .replace("{grant}", &asked.grant.to_hex())
         .replace("{path:.*}", &ObjectKey::Pack(asked.pack).path());
     if pattern == paths::OBJECTS { path + "?kind=packs" } else { path }
 }
 
 fn body(world: &World, method: &str, pattern: &str) -> Option<Vec<u8>> {
+    let pack = crate::grants::pack(1, 1);
     match (method, pattern) {
         ("PUT", paths::CARD_ENTRY) => Some(world.second_card.clone()),
         ("PUT", paths::VAULT) => Some(world.log.stored[0].clone()),
         ("PUT", paths::STATEMENT) => Some(world.log.stored[1].clone()),
-        ("PUT", paths::OBJECT) => Some(b"a pack".to_vec()),
+        ("PUT", paths::OBJECT) => Some(pack),
+        ("POST", paths::GRANT_OPEN | paths::LINK_OPEN) => None,
         ("PUT" | "POST", _) => Some(b"{\"since\":9000000000000000}".to_vec()),
         _ => None,
     }
@@ -98,9 +117,10 @@ fn ask(world: &World, who: Who, method: &str, (target, body): (&str, Option<Vec<
 
 #[test]
 fn every_route_answers_everyone_as_the_protocol_says() {
-    let world = World::new();
-    let pack = world.put_pack(b"a pack");
-    assert_eq!(pack, PackId::new(hash::object_hash(b"a pack")));
+    let mut world = World::new();
+    let carol = world.people.carol.id();
+    let given = Given::prepare(&world, 1).to(&[carol]).give(&mut world, &Machine::new(11));
+    assert_eq!(given.whole, PackId::new(hash::object_hash(&crate::grants::pack(1, 1))));
     let waiting = Request::open(
         "POST",
         paths::DEVICE_REQUESTS,
@@ -109,7 +129,8 @@ fn every_route_answers_everyone_as_the_protocol_says() {
     );
     let made = world.server.send(&waiting.json());
     assert_eq!(made.status, 201, "{}", made.text());
-    let asked = Asked { pack, request: made.parse::<RequestMade>().request };
+    let request = made.parse::<RequestMade>().request;
+    let asked = Asked { pack: given.whole, request, grant: given.grant.id };
     let mut wrong = Vec::new();
 
     for (method, pattern) in ROUTES {

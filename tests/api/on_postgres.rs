@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test ends where something is not as expected")]
 
 mod cards;
+mod grants;
 mod join;
 mod log;
 mod matrix;

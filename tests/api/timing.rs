@@ -8,12 +8,13 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
-use vault_core::id::{PackId, VaultId};
+use vault_core::id::{GrantId, PackId, VaultId};
 use vault_core::log::testing::Machine;
 use vault_core::object::ObjectKey;
 use vault_core::wire::v1::paths;
 use vault_tests::{Answer, Request};
 
+use crate::grants::Given;
 use crate::world::World;
 
 /// Requests of each kind.
@@ -90,4 +91,30 @@ fn a_wrong_signature_of_a_known_device_is_refused_as_quickly_as_one_of_a_device_
 
     assert_alike(&world, 401, &|| forged(&world.people.laptop), &|| forged(&stranger));
     assert_alike(&world, 401, &|| forged(&world.lost), &|| forged(&stranger));
+}
+
+#[test]
+fn a_grant_of_others_is_refused_as_quickly_as_one_that_is_not_there() {
+    let mut world = World::with(|config| config.limits.device_rate = 1_000_000);
+    let carol = world.people.carol.id();
+    let given = Given::prepare(&world, 1).to(&[carol]).with_link(None).give(&mut world, &Machine::new(11));
+    let (theirs, nobodys) = (given.grant.id, GrantId::new([99; 16]));
+    // It is in memory, as it is while somebody reads it.
+    let keep = || {
+        given.get_by_link(&world);
+        world.server.client(&world.people.tablet).get(&paths::grant(&theirs));
+    };
+    let desk = world.server.client(&world.desk);
+    let wrong = format!("Bearer {}", "A".repeat(43));
+    let by_link = |grant: &GrantId| {
+        let request = Request::open("GET", &paths::link(grant), &world.server.authority(), None);
+        request.with("authorization", &wrong)
+    };
+    keep();
+
+    assert_alike(&world, 404, &|| desk.request("GET", &paths::grant(&theirs), None), &|| {
+        desk.request("GET", &paths::grant(&nobodys), None)
+    });
+    keep();
+    assert_alike(&world, 404, &|| by_link(&theirs), &|| by_link(&nobodys));
 }

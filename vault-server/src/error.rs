@@ -17,6 +17,7 @@ use crate::db::DbError;
 use crate::limits::Limited;
 use crate::logs::LogsError;
 use crate::objects::{ObjectsError, UploadError};
+use crate::ranges::RangesUnread;
 
 /// What a handler answers when it does not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -215,6 +216,17 @@ impl From<LogsError> for ApiError {
         match error {
             LogsError::Db(error) => error.into(),
             LogsError::NoLog { .. } => Self::not_found(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<RangesUnread> for ApiError {
+    fn from(error: RangesUnread) -> Self {
+        match error {
+            RangesUnread::Db(error) => error.into(),
+            RangesUnread::Objects(error) => error.into(),
+            RangesUnread::NotThere { .. } => Self::not_found(),
             error => Self::internal(error),
         }
     }

@@ -8,7 +8,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | how it runs | [`proxies`], [`config`], [`secret_file`], [`tls`], [`limits`], [`telemetry`] |
-//! | what is kept | [`db`], [`objects`], [`logs`], [`invites`], [`jobs`] |
+//! | what is kept | [`db`], [`objects`], [`logs`], [`ranges`], [`invites`], [`jobs`] |
 //! | what handlers share | [`state`], [`body`], [`error`], [`front`] |
 //! | who may do what | [`auth`] |
 //! | what it answers | [`api`], [`routes`] |
@@ -30,6 +30,7 @@ pub mod limits;
 pub mod logs;
 pub mod objects;
 pub mod proxies;
+pub mod ranges;
 pub mod routes;
 mod running;
 pub mod secret_file;

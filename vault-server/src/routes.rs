@@ -50,6 +50,15 @@ api! {
     paths::UNDELETE => { POST: v1::trash::undelete }
     paths::TRASH => { GET: v1::trash::list }
     paths::AUDIT => { GET: v1::audit::list }
+    paths::VAULT_GRANTS => { GET: v1::grants::given }
+    paths::INBOX => { GET: v1::grants::inbox }
+    paths::GRANT => { GET: v1::grants::get }
+    paths::GRANT_OPEN => { POST: v1::grants::open }
+    paths::GRANT_OBJECT => { GET: v1::grants::get_object, HEAD: v1::grants::head_object }
+    paths::LINK => { GET: v1::links::get }
+    paths::LINK_OPEN => { POST: v1::links::open }
+    paths::LINK_OBJECT => { GET: v1::links::get_object, HEAD: v1::links::head_object }
+    paths::LINK_PAGE => { GET: v1::links::page }
 }
 
 /// The answer to a method that a path does not have.

@@ -27,6 +27,7 @@ use crate::jobs::{JobSettings, Jobs, recover};
 use crate::limits::Limiter;
 use crate::logs::Logs;
 use crate::objects::{DiskObjects, Floor, Objects, ObjectsError, UploadError};
+use crate::ranges::{GrantRanges, RANGES_IN_MEMORY};
 use crate::routes::routes;
 use crate::secret_file::{self, SecretFileError};
 use crate::state::{State, SystemClock, millis};
@@ -276,6 +277,7 @@ async fn prepare(
     let (stopping, stopped) = watch::channel(false);
     let state = web::Data::new(State {
         logs: Logs::new(config.limits.log_cache),
+        ranges: GrantRanges::new(RANGES_IN_MEMORY),
         limiter: Limiter::new(&config.limits),
         config,
         db: parts.db,

@@ -14,6 +14,7 @@ use crate::db::Database;
 use crate::limits::Limiter;
 use crate::logs::Logs;
 use crate::objects::Objects;
+use crate::ranges::GrantRanges;
 use crate::tls::Certificates;
 
 /// What all handlers share.
@@ -26,6 +27,8 @@ pub struct State {
     pub objects: Arc<dyn Objects>,
     /// Verified logs.
     pub logs: Logs,
+    /// Which bytes grants give.
+    pub ranges: GrantRanges,
     /// What clients asked for lately.
     pub limiter: Limiter,
     /// Signs receipts.

@@ -94,6 +94,8 @@ pub enum AuthFailure {
     Replayed,
     /// The secret of an invite was wrong.
     BadInvite,
+    /// The token of a link was wrong, or missing.
+    BadLink,
 }
 
 impl AuthFailure {
@@ -107,6 +109,7 @@ impl AuthFailure {
             Self::OtherAuthority => "other_authority",
             Self::Replayed => "replayed",
             Self::BadInvite => "bad_invite",
+            Self::BadLink => "bad_link",
         }
     }
 }

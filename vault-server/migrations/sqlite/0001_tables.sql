@@ -86,7 +86,8 @@ CREATE TABLE log (
     PRIMARY KEY (vault, seq)
 ) STRICT;
 
--- A state of 0 is reserved, 1 stored, 2 trash, 3 damaged, 4 leaving. Unnamed is an index object that no statement has named yet.
+-- A state of 0 is reserved, 1 stored, 2 trash, 3 damaged, 4 leaving. Unnamed is 1 for an index object that no statement names, 2 for one
+-- that only grants name.
 CREATE TABLE objects (
     vault BLOB NOT NULL REFERENCES vaults,
     name BLOB NOT NULL CHECK (octet_length(name) BETWEEN 17 AND 33),
@@ -96,13 +97,58 @@ CREATE TABLE objects (
     condemned_ms INTEGER NOT NULL,
     checked_ms INTEGER NOT NULL,
     reservation INTEGER NOT NULL,
-    unnamed INTEGER NOT NULL CHECK (unnamed IN (0, 1)),
+    unnamed INTEGER NOT NULL CHECK (unnamed IN (0, 1, 2)),
     PRIMARY KEY (vault, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX objects_on_the_way ON objects (state, stored_ms) WHERE state IN (0, 4);
 CREATE INDEX objects_in_trash ON objects (vault, condemned_ms, size) WHERE state = 2;
 CREATE INDEX objects_unnamed ON objects (stored_ms) WHERE unnamed = 1 AND state = 1;
 CREATE INDEX objects_to_check ON objects (checked_ms) WHERE state = 1;
+
+-- A token_hash of '' is no link, 0 downloads are any number. Of one that has ended, the rows in the tables below are gone.
+CREATE TABLE grants (
+    grant_id BLOB NOT NULL PRIMARY KEY CHECK (octet_length(grant_id) = 16),
+    vault BLOB NOT NULL REFERENCES vaults,
+    seq INTEGER NOT NULL,
+    sender BLOB NOT NULL CHECK (octet_length(sender) = 16),
+    time_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    ranges BLOB NOT NULL CHECK (octet_length(ranges) = 32),
+    token_hash BLOB NOT NULL CHECK (octet_length(token_hash) IN (0, 32)),
+    downloads INTEGER NOT NULL CHECK (downloads >= 0),
+    opened INTEGER NOT NULL CHECK (opened >= 0),
+    fetched INTEGER NOT NULL CHECK (fetched >= opened),
+    last_ms INTEGER NOT NULL,
+    revoked INTEGER NOT NULL CHECK (revoked IN (0, 1)),
+    ended INTEGER NOT NULL CHECK (ended IN (0, 1))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_of_vault ON grants (vault, grant_id);
+CREATE INDEX grants_by_end ON grants (expires_ms) WHERE ended = 0;
+
+-- Users, and recipients who are none.
+CREATE TABLE grant_addressees (
+    addressee BLOB NOT NULL CHECK (octet_length(addressee) = 16),
+    grant_id BLOB NOT NULL REFERENCES grants,
+    PRIMARY KEY (addressee, grant_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX addressees_of_grant ON grant_addressees (grant_id);
+
+-- The index objects that grants name, and those with their ranges.
+CREATE TABLE grant_indexes (
+    vault BLOB NOT NULL REFERENCES vaults,
+    name BLOB NOT NULL CHECK (octet_length(name) = 33),
+    grant_id BLOB NOT NULL REFERENCES grants,
+    PRIMARY KEY (vault, name, grant_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX indexes_of_grant ON grant_indexes (grant_id);
+
+CREATE TABLE tickets (
+    ticket BLOB NOT NULL PRIMARY KEY CHECK (octet_length(ticket) = 16),
+    grant_id BLOB NOT NULL REFERENCES grants,
+    expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tickets_of_grant ON tickets (grant_id);
+CREATE INDEX tickets_by_end ON tickets (expires_ms);
 
 CREATE TABLE nonces (
     device BLOB NOT NULL CHECK (octet_length(device) = 16),

@@ -142,6 +142,10 @@ pub struct PutObject;
 #[derive(Debug)]
 pub struct Own;
 
+/// To learn what became of grants: owners of all, editors of their own.
+#[derive(Debug)]
+pub struct ListGrants;
+
 impl Action for ReadLog {
     type Subject = ();
 
@@ -230,6 +234,21 @@ impl Action for Own {
         match asking.standing {
             Standing::Full(Role::Owner) => Ok(()),
             _ => Err(ONLY_OWNERS),
+        }
+    }
+}
+
+impl Action for ListGrants {
+    type Subject = ();
+
+    fn subject(_: &HttpRequest) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    fn check(asking: &Asking, (): &()) -> Result<(), &'static str> {
+        match asking.standing {
+            Standing::Full(Role::Owner | Role::Editor) => Ok(()),
+            _ => Err("only owners and editors give anything"),
         }
     }
 }

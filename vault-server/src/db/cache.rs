@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use vault_core::id::{DeviceId, UserId, VaultId};
+use vault_core::id::{DeviceId, GrantId, TicketId, UserId, VaultId};
 
-use super::{Access, DeviceRecord};
+use super::{Access, DeviceRecord, GrantRecord};
 
 /// How long an entry counts.
 const LIVES: Duration = Duration::from_secs(1);
@@ -25,6 +25,12 @@ pub(super) struct Rights {
     pub(super) devices: Cache<DeviceId, DeviceRecord>,
     /// What a vault's membership says of a user and a device. Nothing is kept of those it does not name.
     pub(super) access: Cache<(VaultId, UserId, DeviceId), Access>,
+    /// Grants by who was given them, as long as they are not revoked. Nothing is kept of those whom they do not name.
+    pub(super) given: Cache<(GrantId, UserId), GrantRecord>,
+    /// Grants by the hashes of the tokens that were shown, where they are the right ones.
+    pub(super) linked: Cache<(GrantId, [u8; 32]), GrantRecord>,
+    /// When tickets expire, in ms.
+    pub(super) tickets: Cache<(GrantId, TicketId), u64>,
 }
 
 impl Rights {
@@ -32,6 +38,9 @@ impl Rights {
     pub(super) fn clear(&self) {
         self.devices.clear();
         self.access.clear();
+        self.given.clear();
+        self.linked.clear();
+        self.tickets.clear();
     }
 }
 

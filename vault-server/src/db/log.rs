@@ -2,14 +2,14 @@
 //!
 //! A statement is appended under the next number or not at all, and everything it changes, changes in the same transaction.
 
-use vault_core::id::{IndexId, PackId, Seq, StatementHash, VaultId};
+use vault_core::id::{GrantId, IndexId, PackId, Seq, StatementHash, VaultId};
 use vault_core::log::Head;
 use vault_core::object::ObjectKey;
 
-use super::objects::{condemn, name_all};
+use super::objects::{Naming, condemn, name_all};
 use super::session::{Row, Session, args};
 use super::vaults::set_members;
-use super::{AuditRecord, Database, DbError, Member, audit};
+use super::{AuditRecord, Database, DbError, Member, NewGrant, audit, grants};
 
 /// What the server signed when it took a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,10 @@ pub struct Effects {
     pub indexes_to_trash: Vec<IndexId>,
     /// The whole membership after it, where it changes.
     pub members: Option<Vec<Member>>,
+    /// A grant that it gives.
+    pub grant: Option<NewGrant>,
+    /// A grant that it takes back.
+    pub revoke: Option<GrantId>,
 }
 
 /// What became of a statement.
@@ -68,6 +72,8 @@ pub enum Appended {
     Taken(Head),
     /// An object that it needs is not there.
     Missing(ObjectKey),
+    /// There is a grant of that id, in this vault or another.
+    GrantExists(GrantId),
     /// There is no such vault.
     NoVault,
 }
@@ -125,12 +131,20 @@ async fn append(session: &mut Session, new: &NewStatement) -> Result<Appended, D
         return what_stands(session, new).await;
     }
     let effects = &new.effects;
-    if let Some(missing) = name_all(session, &new.vault, &effects.needs).await? {
+    if let Some(missing) = name_all(session, &new.vault, &effects.needs, Naming::ForGood).await? {
         return Ok(session.undo(Appended::Missing(missing)));
+    }
+    if let Some(grant) = &effects.grant
+        && let Some(refused) = grants::give(session, new, grant).await?
+    {
+        return Ok(session.undo(refused));
+    }
+    if let Some(grant) = &effects.revoke {
+        grants::revoke(session, &new.vault, grant).await?;
     }
     insert_statement(session, &new.vault, new.seq, &new.statement, &new.hash, &new.receipt).await?;
     let packs = effects.packs_to_trash.iter().map(|id| ObjectKey::Pack(*id));
-    let indexes = effects.indexes_to_trash.iter().map(|id| ObjectKey::Index(*id));
+    let indexes = grants::leave_to_grants(session, &new.vault, &effects.indexes_to_trash).await?;
     let condemned: Vec<_> = packs.chain(indexes).collect();
     let held = condemn(session, &new.vault, &condemned, (new.receipt.time_ms, new.hold_from)).await?;
     if let Some(members) = &effects.members {

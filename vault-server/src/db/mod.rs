@@ -11,6 +11,7 @@
 //! | `device_requests` | devices that wait to be put on a card |
 //! | `vaults` | vaults, who founded them, who may what in them, quota and usage |
 //! | `log` | statements, their receipts, and what they change |
+//! | `grants` | what was given to whom, and how often it was fetched |
 //! | `objects` | which objects there are, and in which state |
 //! | `nonces` | signatures that were used |
 //! | `audit` | what was done, in one hash chain for each vault |
@@ -28,6 +29,7 @@ mod cache;
 mod device_requests;
 mod error;
 mod filesystem;
+mod grants;
 mod invites;
 mod log;
 mod meta;
@@ -53,6 +55,7 @@ pub use self::accounts::{CardDevice, CardEntry, DeviceRecord, EntryPut, NewCardE
 pub use self::audit::{AuditEntry, AuditRecord};
 pub use self::device_requests::{DeviceRequest, RequestAnswered};
 pub use self::error::DbError;
+pub use self::grants::{ByLink, GivenRecord, GrantRecord, NEVER, NewGrant, NewTicket, Opened, Opening};
 pub use self::invites::{Invite, Join, Joined, NewInvite};
 pub use self::log::{Appended, Effects, LogEntry, NewStatement, Receipt};
 pub use self::names::Named;

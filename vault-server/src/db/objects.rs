@@ -8,13 +8,16 @@
 //!                                                  └── put again ── damaged ◀── scrub        └── the file goes here
 //! ```
 //!
-//! An index object that no statement has named long after it was stored goes to the trash by itself.
+//! An index object that no statement names long after it was stored goes to the trash by itself. Those that only grants name are
+//! named by nothing once these have ended.
 //!
 //! Only `stored` ones are served. So a crash leaves a row without a file that nobody is shown, and never the other way round. A
 //! reservation has a random number, and who comes with an old one has lost it.
 
 mod removal;
 mod reserve;
+
+use std::collections::HashSet;
 
 use vault_core::id::{Epoch, IndexId, PackId, UserId, VaultId};
 use vault_core::object::{ObjectKey, ObjectKind};
@@ -102,13 +105,7 @@ impl Database {
         vault: &VaultId,
         keys: &[ObjectKey],
     ) -> Result<Vec<StoredObject>, DbError> {
-        let sql = Sql::Each {
-            sqlite: "SELECT name, size, stored_ms FROM objects WHERE vault = $1 AND state = 1
-                       AND name IN (SELECT unhex(value) FROM json_each($2))",
-            postgres: "SELECT name, size, stored_ms FROM objects WHERE vault = $1 AND state = 1
-                         AND name IN (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($2::jsonb))",
-        };
-        let rows = self.reader().await?.rows(sql, args![vault, names_of(keys)]).await?;
+        let rows = self.reader().await?.rows(STORED_OF, args![vault, names_of(keys)]).await?;
         rows.iter().map(StoredObject::from_row).collect()
     }
 
@@ -190,22 +187,66 @@ impl Database {
     }
 }
 
+/// How a statement names index objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// Until another one condemns them.
+    ForGood,
+    /// As long as a grant holds.
+    ForGrant,
+}
+
 /// Notes that a statement names the objects; the first of them that is not stored.
 pub(super) async fn name_all(
     session: &mut Session,
     vault: &VaultId,
     keys: &[ObjectKey],
+    naming: Naming,
 ) -> Result<Option<ObjectKey>, DbError> {
     for key in keys {
         let sql = "SELECT unnamed FROM objects WHERE vault = $1 AND name = $2 AND state = 1";
         let Some(row) = session.row(sql, args![vault, name_of(key)]).await? else { return Ok(Some(*key)) };
-        if row.uint(0)? == 1 {
-            let sql = "UPDATE objects SET unnamed = 0 WHERE vault = $1 AND name = $2";
-            session.execute(sql, args![vault, name_of(key)]).await?;
+        let before = row.uint(0)?;
+        let after = match (naming, before) {
+            (Naming::ForGood, _) => 0,
+            (Naming::ForGrant, 1) => BY_GRANTS,
+            (Naming::ForGrant, before) => before,
+        };
+        if after != before {
+            let sql = "UPDATE objects SET unnamed = $3 WHERE vault = $1 AND name = $2";
+            session.execute(sql, args![vault, name_of(key), after]).await?;
         }
     }
     Ok(None)
 }
+
+/// In the column `unnamed` of an index object that only grants name.
+const BY_GRANTS: u64 = 2;
+
+/// The first of some packs that is not stored.
+pub(super) async fn first_missing(
+    session: &mut Session,
+    vault: &VaultId,
+    packs: &[PackId],
+) -> Result<Option<ObjectKey>, DbError> {
+    for some in packs.chunks(1000) {
+        let keys: Vec<_> = some.iter().map(|pack| ObjectKey::Pack(*pack)).collect();
+        let rows = session.rows(STORED_OF, args![vault, names_of(&keys)]).await?;
+        let stored = rows.iter().map(|row| row.bytes(0)).collect::<Result<HashSet<_>, _>>()?;
+        if let Some(missing) = keys.iter().find(|key| !stored.contains(&name_of(key))) {
+            return Ok(Some(*missing));
+        }
+    }
+    Ok(None)
+}
+
+/// Those of some objects that are stored.
+const STORED_OF: Sql = Sql::Each {
+    sqlite: "SELECT name, size, stored_ms FROM objects WHERE vault = $1 AND state = 1
+               AND name IN (SELECT unhex(value) FROM json_each($2))",
+    postgres: "SELECT name, size, stored_ms FROM objects WHERE vault = $1 AND state = 1
+                 AND name IN (SELECT decode(value, 'hex') FROM jsonb_array_elements_text($2::jsonb))",
+};
 
 pub(super) use self::removal::condemn;
 
@@ -223,7 +264,7 @@ fn kind_number(kind: ObjectKind) -> Option<u8> {
 
 /// The number of the kind, then the bytes of the id; before an envelope's addressee, the epoch (u32, big-endian), and
 /// behind it what its second name adds.
-fn name_of(key: &ObjectKey) -> Vec<u8> {
+pub(super) fn name_of(key: &ObjectKey) -> Vec<u8> {
     let mut name = vec![kind_number(key.kind()).unwrap_or(0)];
     match key {
         ObjectKey::Pack(id) => name.extend(id.as_bytes()),
@@ -240,7 +281,7 @@ fn name_of(key: &ObjectKey) -> Vec<u8> {
 }
 
 /// A JSON list of names in hex: how a list gets into static SQL.
-fn names_of<'k>(keys: impl IntoIterator<Item = &'k ObjectKey>) -> String {
+pub(super) fn names_of<'k>(keys: impl IntoIterator<Item = &'k ObjectKey>) -> String {
     let mut list = String::from("[");
     for key in keys {
         let comma = if list.len() > 1 { "," } else { "" };

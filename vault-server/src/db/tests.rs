@@ -1,6 +1,7 @@
 //! What both engines must do alike: each test runs on SQLite, and on PostgreSQL where it is installed.
 
 mod accounts;
+mod grants;
 mod log;
 mod objects;
 

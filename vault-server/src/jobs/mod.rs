@@ -40,7 +40,8 @@ pub struct JobSettings {
     pub min_age: Duration,
     /// The longest time an upload can take; what is left of older ones is swept.
     pub longest_upload: Duration,
-    /// How long an index object may be there before a statement names it. A backup names one as soon as it has stored it.
+    /// How long an index object may be there before a statement names it, and after the grant that named it expired. A backup names
+    /// one as soon as it has stored it.
     pub unnamed: Duration,
     /// How much of the stored packs and index objects is read through each day, of 100.
     pub scrub_percent: u8,

@@ -30,6 +30,10 @@ pub struct SweepReport {
     pub nonces: u64,
     /// Requests of devices that have ended.
     pub requests: u64,
+    /// Grants that expired so long ago that their index objects are named no more.
+    pub grants: u64,
+    /// Tickets that have expired.
+    pub tickets: u64,
 }
 
 /// Removes what nobody will ask for any more.
@@ -37,6 +41,7 @@ pub async fn sweep(jobs: &Jobs, now_ms: u64) -> Result<SweepReport, UploadError>
     let mut report = SweepReport {
         nonces: jobs.db.forget_nonces(now_ms).await?,
         requests: jobs.db.remove_ended_device_requests(now_ms).await?,
+        tickets: jobs.db.forget_tickets(now_ms).await?,
         ..SweepReport::default()
     };
     let before_ms = now_ms.saturating_sub(as_millis(jobs.settings.longest_upload));
@@ -44,6 +49,8 @@ pub async fn sweep(jobs: &Jobs, now_ms: u64) -> Result<SweepReport, UploadError>
     let (objects, age) = (jobs.objects.clone(), jobs.settings.longest_upload);
     report.incoming = blocking(move || objects.remove_incoming(age)).await?;
     report.orphans = sweep_orphans(jobs, now_ms).await?;
+    let expired_ms = now_ms.saturating_sub(as_millis(jobs.settings.unnamed));
+    report.grants = jobs.db.end_grants(expired_ms).await?;
     report.unnamed = sweep_unnamed(jobs, now_ms).await?;
     Ok(report)
 }

@@ -10,43 +10,53 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::{self, Stream};
+use vault_core::id::VaultId;
+use vault_core::object::ObjectKey;
 use vault_core::wire::{Number, OCTETS};
 
 use super::upload::set_stored_at;
-use crate::auth::{Permit, ReadObject};
 use crate::db::StoredObject;
 use crate::error::ApiError;
+use crate::state::State;
 
 /// How many bytes are read at once.
 const PART_BYTES: u64 = 512 << 10;
 
 type Reader = Box<dyn Read + Send>;
 
-/// Answers the object that the permit is for, or the range that the request asks for.
-pub(super) async fn get(
-    request: &HttpRequest,
-    permit: &Permit<ReadObject>,
-) -> Result<HttpResponse, ApiError> {
-    let object = find(permit).await?;
-    let range = match request.headers().get(header::RANGE) {
-        None => None,
-        Some(range) => Some(parse_range(range.to_str().unwrap_or(""), object.size)?),
-    };
+/// An object that may be shown to the one who asks: that was decided before.
+pub(super) struct Shown<'s> {
+    pub(super) state: &'s State,
+    pub(super) vault: VaultId,
+    pub(super) key: ObjectKey,
+    /// Whether all of it may be shown; else not even its size and age are.
+    pub(super) is_whole: bool,
+}
+
+/// Answers the object, or a range of it.
+pub(super) async fn get(shown: &Shown<'_>, range: Option<Range<u64>>) -> Result<HttpResponse, ApiError> {
+    let object = find(shown).await?;
+    if range.as_ref().is_some_and(|range| range.end > object.size) {
+        return Err(not_within());
+    }
     let whole = 0..object.size;
     let part = range.clone().unwrap_or(whole);
-    let content = open(permit, part.clone()).await?;
+    let content = open(shown, part.clone()).await?;
     let mut answer = HttpResponse::Ok();
     answer.content_type(OCTETS).insert_header((header::ACCEPT_RANGES, "bytes"));
     if range.is_some() {
         let last = part.end.saturating_sub(1);
-        let shown = format!("bytes {}-{last}/{}", part.start, object.size);
-        answer.status(StatusCode::PARTIAL_CONTENT).insert_header((header::CONTENT_RANGE, shown));
+        let size = if shown.is_whole { object.size.to_string() } else { "*".to_owned() };
+        let said = format!("bytes {}-{last}/{size}", part.start);
+        answer.status(StatusCode::PARTIAL_CONTENT).insert_header((header::CONTENT_RANGE, said));
     }
     let mut answer = match content {
         Content::Small(bytes) => answer.body(bytes),
         Content::Large(reader, length) => answer.body(SizedStream::new(length, parts(reader, length))),
     };
-    set_stored_at(&mut answer, object.stored_ms);
+    if shown.is_whole {
+        set_stored_at(&mut answer, object.stored_ms);
+    }
     Ok(answer)
 }
 
@@ -57,8 +67,8 @@ enum Content {
 }
 
 /// Opens an object, and reads it at once if it is small: one turn on another thread, not two.
-async fn open(permit: &Permit<ReadObject>, part: Range<u64>) -> Result<Content, ApiError> {
-    let (objects, vault, key) = (permit.state().objects.clone(), permit.vault, permit.subject);
+async fn open(shown: &Shown<'_>, part: Range<u64>) -> Result<Content, ApiError> {
+    let (objects, vault, key) = (shown.state.objects.clone(), shown.vault, shown.key);
     let length = part.end - part.start;
     let opened = actix_web::web::block(move || -> Result<Content, ApiError> {
         let reader = objects.open(&vault, &key, part)?;
@@ -72,8 +82,8 @@ async fn open(permit: &Permit<ReadObject>, part: Range<u64>) -> Result<Content, 
 }
 
 /// Answers length and time of the object.
-pub(super) async fn head(permit: &Permit<ReadObject>) -> Result<HttpResponse, ApiError> {
-    let object = find(permit).await?;
+pub(super) async fn head(shown: &Shown<'_>) -> Result<HttpResponse, ApiError> {
+    let object = find(shown).await?;
     let nothing = stream::empty::<Result<Bytes, std::io::Error>>();
     let mut answer = HttpResponse::Ok();
     answer.content_type(OCTETS).insert_header((header::ACCEPT_RANGES, "bytes"));
@@ -82,19 +92,27 @@ pub(super) async fn head(permit: &Permit<ReadObject>) -> Result<HttpResponse, Ap
     Ok(answer)
 }
 
-async fn find(permit: &Permit<ReadObject>) -> Result<StoredObject, ApiError> {
-    let found = permit.state().db.object(&permit.vault, &permit.subject).await?;
+async fn find(shown: &Shown<'_>) -> Result<StoredObject, ApiError> {
+    let found = shown.state.db.object(&shown.vault, &shown.key).await?;
     found.ok_or_else(ApiError::not_found)
 }
 
-/// `bytes=a-b` with both ends, within the object: the only form.
-fn parse_range(text: &str, size: u64) -> Result<Range<u64>, ApiError> {
-    let ends = text.strip_prefix("bytes=").and_then(|ends| ends.split_once('-'));
-    let parsed = ends.and_then(|(first, last)| Some((Number::parse(first)?.0, Number::parse(last)?.0)));
-    match parsed {
-        Some((first, last)) if first <= last && last < size => Ok(first..last + 1),
-        _ => Err(ApiError::bad_request("expected one range, bytes=a-b, within the object")),
-    }
+/// The range that a request asks for; it need not lie within the object.
+pub(super) fn range_of(request: &HttpRequest) -> Result<Option<Range<u64>>, ApiError> {
+    let range = request.headers().get(header::RANGE);
+    range.map(|range| parse_range(range.to_str().unwrap_or("")).ok_or_else(not_within)).transpose()
+}
+
+/// `bytes=a-b` with both ends: the only form.
+fn parse_range(text: &str) -> Option<Range<u64>> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let (Number(first), Number(last)) = (Number::parse(first)?, Number::parse(last)?);
+    let end = last.checked_add(1)?;
+    (first < end).then_some(first..end)
+}
+
+fn not_within() -> ApiError {
+    ApiError::bad_request("expected one range, bytes=a-b, within the object")
 }
 
 /// The bytes of a reader, a part at a time.
@@ -121,16 +139,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_has_two_ends_within_the_object() {
-        assert_eq!(parse_range("bytes=0-0", 10).unwrap(), 0..1);
-        assert_eq!(parse_range("bytes=3-9", 10).unwrap(), 3..10);
+    fn a_range_has_two_ends() {
+        assert_eq!(parse_range("bytes=0-0"), Some(0..1));
+        assert_eq!(parse_range("bytes=3-9"), Some(3..10));
         for text in [
             "",
             "bytes=",
             "bytes=-5",
             "bytes=5-",
             "bytes=5-4",
-            "bytes=0-10",
             "bytes=0-1,3-4",
             "bytes= 0-1",
             "Bytes=0-1",
@@ -139,8 +156,7 @@ mod tests {
             "bytes=0-18446744073709551615",
             "items=0-1",
         ] {
-            assert!(parse_range(text, 10).is_err(), "{text}");
+            assert_eq!(parse_range(text), None, "{text}");
         }
-        assert!(parse_range("bytes=0-0", 0).is_err());
     }
 }

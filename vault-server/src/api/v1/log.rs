@@ -10,9 +10,9 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::{Instant, sleep_until};
-use vault_core::id::{IndexId, Seq, VaultId};
+use vault_core::id::{IndexId, Seq, UserId, VaultId};
 use vault_core::log::{
-    Body, Condemn, DeviceKind, Head, LogError, Members, Payload as Said, State as LogState,
+    Body, Condemn, DeviceKind, Grant, Head, LogError, Members, Payload as Said, State as LogState,
 };
 use vault_core::object::ObjectKey;
 use vault_core::wire::entries::EntriesWriter;
@@ -22,9 +22,10 @@ use vault_core::wire::{Millis, OCTETS, RECEIPT_HEADER, Receipt};
 
 use super::{audit_record, expect_type, json, no_query, octets, query, signed_body};
 use crate::auth::{AppendStatement, Asker, Permit, ReadLog, ReadStatement};
-use crate::db::{self, Appended, Effects, Member, NewStatement};
+use crate::db::{self, Appended, Effects, Member, NEVER, NewGrant, NewStatement};
 use crate::error::ApiError;
 use crate::logs::Appending;
+use crate::ranges::{ListOf, RangesUnread};
 use crate::state::State;
 use crate::telemetry::Causes;
 
@@ -134,6 +135,13 @@ async fn try_append(
     let verified = appending.verify(statement.to_vec()).await?.map_err(|error| refused(&error))?;
     let said = verified.get().payload();
     check_author(said, asker)?;
+    let mut effects = appending.look(|log| effects(log, &said.body))?;
+    if let Body::Grant(grant) = &said.body {
+        let user = |log: &LogState| log.device(&said.author.as_device()).map(|(user, _)| user.id);
+        let sender = appending.look(user)?.unwrap_or(asker.user);
+        effects.grant = Some(given(state, &vault, sender, grant).await?);
+    }
+    let revoked = effects.revoke;
     let new_head = Head { seq, hash: verified.get().hash() };
     let receipt = Receipt::sign(&state.receipt_key, &vault, &new_head, Millis(state.now_ms()));
     let new = NewStatement {
@@ -142,7 +150,7 @@ async fn try_append(
         statement: statement.to_vec(),
         hash: new_head.hash,
         receipt: stored_receipt(&receipt),
-        effects: appending.look(|log| effects(log, &said.body))?,
+        effects,
         hold_from: state.config.keeping.hold_from,
         audit: Some(audit_record(asker, action(&said.body), seq.to_string())),
     };
@@ -151,11 +159,17 @@ async fn try_append(
             if held {
                 tracing::warn!(vault = vault.short(), "much was condemned at once: the trash is on hold");
             }
+            if let Some(grant) = &revoked {
+                state.ranges.forget(grant);
+            }
             appending.add(verified, statement.len())?;
             Ok(Some(receipt_answer(StatusCode::CREATED, &receipt)))
         }
         Appended::Same(_) | Appended::Taken(_) => Ok(None),
         Appended::Missing(key) => Err(ApiError::StatementRefused { reason: format!("{key} is not there") }),
+        Appended::GrantExists(grant) => {
+            Err(ApiError::StatementRefused { reason: format!("there is a grant {grant} already") })
+        }
         Appended::NoVault => Err(ApiError::not_found()),
     }
 }
@@ -189,6 +203,7 @@ fn effects(log: &LogState, body: &Body) -> Effects {
         Body::Commit(commit) => Effects { needs: indexes(&commit.indexes), ..Effects::default() },
         Body::Condemn(condemn) => condemned(log, condemn),
         Body::Members(members) => Effects { members: Some(named(members)), ..Effects::default() },
+        Body::Revoke(revoke) => Effects { revoke: Some(revoke.grant), ..Effects::default() },
         _ => Effects::default(),
     }
 }
@@ -207,7 +222,36 @@ fn condemned(log: &LogState, condemn: &Condemn) -> Effects {
         needs: indexes(&condemn.replacements),
         packs_to_trash: condemn.packs.clone(),
         indexes_to_trash: condemn.replaced.iter().filter(goes).copied().collect(),
-        members: None,
+        ..Effects::default()
+    }
+}
+
+/// What a grant gives, by the list that it names.
+async fn given(state: &State, vault: &VaultId, sender: UserId, grant: &Grant) -> Result<NewGrant, ApiError> {
+    let list = ListOf { vault: *vault, grant: grant.id, ranges: grant.ranges };
+    let ranges = state.ranges.read(&state.db, &state.objects, &list).await.map_err(unread)?;
+    let link = grant.link.as_ref();
+    Ok(NewGrant {
+        grant: grant.id,
+        sender,
+        expires_ms: grant.expires.map_or(NEVER, |expires| expires.saturating_mul(1000).min(NEVER)),
+        ranges: grant.ranges,
+        indexes: grant.indexes.clone(),
+        packs: ranges.packs.into_iter().map(|ranges| ranges.pack).collect(),
+        addressees: grant.to.iter().map(|to| to.id).collect(),
+        token_hash: link.map(|link| link.token_hash),
+        downloads: link.and_then(|link| link.downloads).map_or(0, u64::from),
+    })
+}
+
+/// A grant whose list is not there, or none, or another's, is refused.
+fn unread(error: RangesUnread) -> ApiError {
+    match error {
+        RangesUnread::NotThere { .. }
+        | RangesUnread::TooLarge { .. }
+        | RangesUnread::Invalid(_)
+        | RangesUnread::OfAnother => ApiError::StatementRefused { reason: Causes(&error).to_string() },
+        error => error.into(),
     }
 }
 
@@ -227,6 +271,8 @@ fn action(body: &Body) -> &'static str {
         Body::Commit(_) => "commit",
         Body::Forget(_) => "forget",
         Body::Condemn(_) => "condemn",
+        Body::Grant(_) => "grant",
+        Body::Revoke(_) => "revoke",
         Body::Attest(_) => "attest",
         Body::Annotate(_) => "annotate",
         _ => "statement",

@@ -8,8 +8,11 @@ pub mod cards;
 pub mod device_requests;
 pub mod directory;
 mod download;
+mod granted;
+pub mod grants;
 pub mod health;
 pub mod join;
+pub mod links;
 pub mod log;
 pub mod me;
 pub mod objects;
@@ -48,6 +51,15 @@ fn no_query(request: &HttpRequest) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::bad_request("this route has no query"))
+}
+
+/// Refuses a body where a route takes none.
+fn no_body(request: &HttpRequest) -> Result<(), ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    if length.is_none_or(|length| length.as_bytes() == b"0") {
+        return Ok(());
+    }
+    Err(ApiError::bad_request("this route takes no body"))
 }
 
 /// The whole body of a signed request, if it is the one that was signed.
