@@ -50,6 +50,11 @@ impl Asked {
         self.method == method && self.target.contains(part)
     }
 
+    /// All of it as it came: request line, headers and body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The bytes that it asks for: first and last.
     pub fn range(&self) -> Option<(usize, usize)> {
         let head = String::from_utf8_lossy(&self.bytes).into_owned();

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     agent, audit, backup, cat, check, compact, completions, config, contact, copy, device, diff, doctor,
-    find, forget, init, join, ls, member, mount, prune, recovery, rekey, restore, run, schedule, snapshots,
-    stats, status, tag, undelete, vaults, whoami,
+    export, find, forget, get, grants, inbox, init, join, link, ls, member, mount, prune, recovery, rekey,
+    restore, revoke, run, schedule, share, snapshots, stats, status, tag, undelete, vaults, whoami,
 };
 use crate::context::Context;
 use crate::error::CliError;
@@ -112,6 +112,13 @@ enum Command {
     Contact(contact::ContactCommand),
     Member(member::Member),
     Rekey(rekey::Rekey),
+    Share(share::Share),
+    Link(link::Link),
+    Grants(grants::Grants),
+    Revoke(revoke::Revoke),
+    Inbox(inbox::Inbox),
+    Get(get::Get),
+    Export(export::Export),
     Audit(audit::Audit),
     Undelete(undelete::Undelete),
     Vaults(vaults::Vaults),
@@ -154,6 +161,13 @@ impl Command {
             Self::Contact(command) => command.run(context),
             Self::Member(command) => command.run(context),
             Self::Rekey(command) => command.run(context),
+            Self::Share(command) => command.run(context),
+            Self::Link(command) => command.run(context),
+            Self::Grants(grants::Grants {}) => grants::Grants::run(context),
+            Self::Revoke(command) => command.run(context),
+            Self::Inbox(command) => command.run(context),
+            Self::Get(command) => command.run(context),
+            Self::Export(command) => command.run(context),
             Self::Audit(command) => command.run(context),
             Self::Undelete(command) => command.run(context),
             Self::Vaults(command) => command.run(context),

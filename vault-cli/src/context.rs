@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod granted;
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
@@ -26,7 +27,7 @@ use vault_core::time::{Clock as _, Timestamp};
 use vault_core::vault::{Reader, Vault};
 
 use crate::cli::Globals;
-use crate::clock::{SystemClock, SystemPace};
+use crate::clock::SystemClock;
 use crate::config::file::VaultSettings;
 use crate::config::{self, Configuration};
 use crate::error::{CliError, ServerError};
@@ -61,6 +62,8 @@ pub(crate) struct Context {
     asked: Rc<RefCell<Vec<Arc<Server>>>>,
     /// Servers to look oneself up on when the work is done.
     due: audit::Due,
+    /// The grant that is read in the place of a vault.
+    grant: RefCell<Option<granted::OpenGrant>>,
     clock: SystemClock,
     random: SystemRandom,
 }
@@ -95,6 +98,7 @@ impl Context {
             directories: OnceCell::new(),
             asked: Rc::default(),
             due: Rc::default(),
+            grant: RefCell::default(),
             clock: SystemClock,
             random: SystemRandom::new(),
         }
@@ -119,6 +123,7 @@ impl Context {
             directories: self.directories.clone(),
             asked: Rc::clone(&self.asked),
             due: Rc::clone(&self.due),
+            grant: RefCell::default(),
             clock: SystemClock,
             random: SystemRandom::new(),
         }
@@ -296,10 +301,7 @@ impl Context {
     ) -> Result<Vault, CliError> {
         let directories = self.directories()?;
         let store = location.open(access).map_err(Error::from)?;
-        let store = match self.bandwidth {
-            Some(bytes_per_second) => store.limited(bytes_per_second, Box::new(SystemPace::new())),
-            None => store,
-        };
+        let store = self.limited(store);
         let found = store.vault_id;
         let local = directories.of_vault(&found);
         self.ui.verbose(&format!("vault {} in {location}", store.vault_id));
@@ -318,11 +320,6 @@ impl Context {
         })?;
         self.remember_place(location, found)?;
         Ok(vault)
-    }
-
-    /// Opens the vault that a snapshot is in.
-    pub(crate) fn open_for(&self, spec: &Spec) -> Result<Vault, CliError> {
-        self.open(&self.location_of(spec)?)
     }
 
     /// Refuses a vault that stands where another one stood before.
@@ -422,8 +419,11 @@ impl Context {
         })
     }
 
-    /// Unlocks the vault for reading.
+    /// Unlocks the vault for reading; a grant has its own keys.
     pub(crate) fn unlock(&self, vault: &Vault) -> Result<Reader, CliError> {
+        if let Some(reader) = self.reader_of_grant() {
+            return Ok(reader);
+        }
         self.with_identity(vault, &mut |identity| vault.unlock(&identity))
     }
 
@@ -434,6 +434,9 @@ impl Context {
         reader: &Reader,
         spec: &Spec,
     ) -> Result<SnapshotId, CliError> {
+        if let Some(id) = self.snapshot_of_grant(spec)? {
+            return Ok(id);
+        }
         self.refuse_another_vault(spec)?;
         let id = spec::resolve(&snapshots(vault, reader)?, &spec.snapshot, &TimeZone::system())?;
         self.ui.verbose(&format!("snapshot {id}"));
@@ -448,7 +451,7 @@ impl Context {
         spec: &Spec,
         filter: &FilterOptions,
     ) -> Result<SnapshotId, CliError> {
-        if filter.filter().is_empty() {
+        if filter.filter().is_empty() || spec.grant().is_some() {
             return self.snapshot(vault, reader, spec);
         }
         self.refuse_another_vault(spec)?;

@@ -13,6 +13,7 @@ mod doctor;
 mod error;
 mod exit;
 mod filter;
+mod granted;
 mod identity;
 mod kept;
 mod omit;

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
-use vault_core::id::VaultId;
+use vault_core::id::{GrantId, VaultId};
 use vault_core::vault::LocalPaths;
 
 /// Name of our directory inside each of the three.
@@ -112,6 +112,12 @@ impl Directories {
     /// What is remembered about one vault.
     pub(crate) fn of_vault(&self, vault: &VaultId) -> LocalPaths {
         LocalPaths { state: self.state.join(vault.to_hex()), cache: self.cache.join(vault.to_hex()) }
+    }
+
+    /// What is remembered about one grant.
+    pub(crate) fn of_grant(&self, grant: &GrantId) -> LocalPaths {
+        let below = Path::new("grants").join(grant.to_hex());
+        LocalPaths { state: self.state.join(&below), cache: self.cache.join(&below) }
     }
 
     /// The variable that moves a directory of ours to another place; `None` for a path that is not in one.

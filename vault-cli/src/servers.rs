@@ -61,13 +61,14 @@ impl Joined {
     }
 }
 
-/// Whether a text can be the name of a vault: a word that is no snapshot.
+/// Whether a text can be the name of a vault: a word that is no snapshot, and not [`spec::INBOX`].
 pub(crate) fn is_name(text: &str) -> bool {
     let of_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=64).contains(&text.len())
         && text.bytes().all(of_word)
         && !text.starts_with('-')
         && !spec::is_snapshot(text)
+        && text != spec::INBOX
 }
 
 /// The directory with a file for each server.
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     fn a_name_is_a_word_that_is_no_snapshot() {
         assert!(is_name("photos") && is_name("my_vault-2"));
-        for other in ["", "a/b", "a b", "latest", "cafe", "2026-11-22", "-x", "é"] {
+        for other in ["", "a/b", "a b", "latest", "inbox", "cafe", "2026-11-22", "-x", "é"] {
             assert!(!is_name(other), "{other}");
         }
     }

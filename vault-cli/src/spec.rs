@@ -1,7 +1,8 @@
 //! How people name a snapshot and a path in it: `latest:/Trip`, `3fa94c1e`, `2026-11-22T10:00:Fotos`.
 //!
 //! The text is split at the first colon; only a time of day takes colons of its own. A leading slash of the path says nothing.
-//! The name of a vault may stand before it, as in `photos:latest:/Trip`: a word that cannot be a snapshot, before one that can.
+//! The name of a vault may stand before it, as in `photos:latest:/Trip`: a word that cannot be a snapshot, before one that can. No vault
+//! is called `inbox`: before the id of a grant it says that something is meant that one was given.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,19 +27,24 @@ pub(crate) struct Spec {
     pub(crate) path: PathBuf,
 }
 
+/// Stands in the place of a vault's name before a grant: `inbox:3fa94c1e:/Trip`.
+pub(crate) const INBOX: &str = "inbox";
+
 /// A path that does not stay below the root of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a path in a snapshot cannot contain `..`")]
 pub(crate) struct LeavesRoot;
 
 impl Spec {
-    /// Reads `[VAULT:]SNAP[:PATH]`.
+    /// Reads `[VAULT:]SNAP[:PATH]` or `inbox:GRANT[:PATH]`.
     pub(crate) fn parse(text: &OsStr) -> Result<Self, LeavesRoot> {
         let (mut snapshot, mut path) = split(text.as_bytes());
         let mut vault = None;
         if !is_snapshot(&String::from_utf8_lossy(snapshot)) && is_name(snapshot) {
             let (second, rest) = split(path);
-            if is_snapshot(&String::from_utf8_lossy(second)) {
+            if is_snapshot(&String::from_utf8_lossy(second))
+                || snapshot == INBOX.as_bytes() && !second.is_empty()
+            {
                 vault = Some(String::from_utf8_lossy(snapshot).into_owned());
                 (snapshot, path) = (second, rest);
             }
@@ -48,6 +54,11 @@ impl Spec {
             snapshot: String::from_utf8_lossy(snapshot).into_owned(),
             path: below_root(Path::new(OsStr::from_bytes(path)))?,
         })
+    }
+
+    /// The grant that is meant, if it is one: the beginning of its id, as it was written.
+    pub(crate) fn grant(&self) -> Option<&str> {
+        self.vault.as_deref().filter(|name| *name == INBOX).map(|_| self.snapshot.as_str())
     }
 }
 
@@ -262,6 +273,21 @@ mod tests {
         assert_eq!(named("3fa9:latest"), none("3fa9", "latest"));
         assert_eq!(named("photos:/Trip"), none("photos", "Trip"));
         assert_eq!(named("a b:latest"), none("a b", "latest"));
+    }
+
+    #[test]
+    fn a_grant_may_stand_where_a_snapshot_does() {
+        let named = |text: &str| {
+            let spec = Spec::parse(OsStr::new(text)).unwrap();
+            (spec.grant().map(str::to_owned), spec.path.to_str().unwrap().to_owned())
+        };
+        let grant = |id: &str, path: &str| (Some(id.to_owned()), path.to_owned());
+
+        assert_eq!(named("inbox:3fa94c1e:/Trip"), grant("3fa94c1e", "Trip"));
+        assert_eq!(named("inbox:3fa9"), grant("3fa9", ""));
+        assert_eq!(named("inbox:12"), grant("12", ""), "too short, which is said when it is looked for");
+        assert_eq!(named("photos:3fa9").0, None);
+        assert_eq!(named("3fa9").0, None);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl KeyOptions {
     pub(crate) fn new_passphrase(&self) -> Result<SecretString, CliError> {
         let passphrase = match self.given_passphrase()? {
             Some(passphrase) => passphrase,
-            None => ask_twice()?,
+            None => ask_twice("New passphrase")?,
         };
         if passphrase.expose_secret().is_empty() { Err(CliError::EmptyPassphrase) } else { Ok(passphrase) }
     }
@@ -131,8 +131,9 @@ pub(crate) fn ask(question: &str) -> Result<SecretString, CliError> {
     })
 }
 
-fn ask_twice() -> Result<SecretString, CliError> {
-    let first = ask("New passphrase")?;
+/// Asks for a passphrase that is made up now, twice.
+pub(crate) fn ask_twice(question: &str) -> Result<SecretString, CliError> {
+    let first = ask(question)?;
     if first.expose_secret().is_empty() {
         return Err(CliError::EmptyPassphrase);
     }
@@ -155,7 +156,8 @@ pub(crate) fn read_file_of(path: &Path, longest: u64) -> Result<Zeroizing<Vec<u8
     read().map_err(|source| CliError::ReadFile { path: path.to_path_buf(), source })
 }
 
-fn first_line_of_file(path: &Path) -> Result<SecretString, CliError> {
+/// The first line of a file, as a passphrase.
+pub(crate) fn first_line_of_file(path: &Path) -> Result<SecretString, CliError> {
     let bytes = read_file(path)?;
     first_line(&bytes).ok_or_else(|| CliError::NotText { path: path.to_path_buf() })
 }

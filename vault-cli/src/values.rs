@@ -3,6 +3,7 @@
 //! What is not understood is refused with what would be; nothing is guessed.
 
 pub(crate) mod duration;
+pub(crate) mod until;
 
 use std::time::Duration;
 

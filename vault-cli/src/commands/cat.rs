@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use tempfile::NamedTempFile;
 use vault_core::error::Error;
 use vault_core::ops::cat::{Cat as Source, CatOptions, CatSummary};
 
@@ -46,7 +47,7 @@ impl Cat {
         if context.ui.json && self.output.is_none() {
             return Err(CliError::JsonNeedsOutput);
         }
-        let vault = context.open_for(&self.what)?;
+        let vault = context.fetch_for(&self.what)?;
         let reader = context.unlock(&vault)?;
         let snapshot = context.snapshot_among(&vault, &reader, &self.what, &self.filter)?;
         let options = CatOptions { snapshot, path: self.what.path };
@@ -90,22 +91,34 @@ fn to_file(
     path: &Path,
 ) -> Result<(CatSummary, Vec<json::Problem>), CliError> {
     let failed = |source| CliError::WriteFile { path: path.to_owned(), source };
+    let mut file = file_beside(path)?;
+    let display = Display::new(context.ui);
+    let summary = copy(context, source, &display, file.as_file_mut()).map_err(|error| error.or(failed))?;
+    let problems = display.finish();
+    give_name(file, path)?;
+    Ok((summary, problems))
+}
+
+/// A file in the directory of one that is wanted, and that must not be there.
+pub(super) fn file_beside(path: &Path) -> Result<NamedTempFile, CliError> {
+    let failed = |source| CliError::WriteFile { path: path.to_owned(), source };
     if path.symlink_metadata().is_ok() {
         return Err(CliError::FileExists { path: path.to_owned() });
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Where the directory is missing that is said of it, not of the temporary file.
     directory.metadata().map_err(failed)?;
-    let mut file = tempfile::Builder::new().prefix(".vault-").tempfile_in(directory).map_err(failed)?;
-    let display = Display::new(context.ui);
-    let summary = copy(context, source, &display, file.as_file_mut()).map_err(|error| error.or(failed))?;
-    let problems = display.finish();
+    tempfile::Builder::new().prefix(".vault-").tempfile_in(directory).map_err(failed)
+}
+
+/// Gives a file that is whole its name.
+pub(super) fn give_name(file: NamedTempFile, path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::WriteFile { path: path.to_owned(), source };
     file.as_file().sync_data().map_err(failed)?;
-    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
+    file.persist_noclobber(path).map(drop).map_err(|error| match error.error.kind() {
         io::ErrorKind::AlreadyExists => CliError::FileExists { path: path.to_owned() },
         _ => failed(error.error),
-    })?;
-    Ok((summary, problems))
+    })
 }
 
 /// Why a copy ended early.

@@ -11,7 +11,7 @@ use vault_core::vault::Vault;
 
 use super::backup::own_directories;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, ShareError};
 use crate::exit::Exit;
 use crate::filter::FilterOptions;
 use crate::omit::OmitOptions;
@@ -69,6 +69,9 @@ pub(crate) struct Diff {
 impl Diff {
     /// Compares and says what differs.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
+        if self.from.grant().is_some() && self.source.is_none() && self.to.is_none() {
+            return Err(ShareError::NoOrigin.into());
+        }
         let vault = context.open_for(&self.from)?;
         let reader = context.unlock(&vault)?;
         let find = |spec: &Spec| -> Result<TreePath, CliError> {
@@ -114,7 +117,8 @@ impl Diff {
         vault: &Vault,
         from: TreePath,
     ) -> Result<DiskOptions, CliError> {
-        let own = own_directories(context, &context.location()?, vault)?;
+        let is_grant = self.from.grant().is_some();
+        let own = if is_grant { Vec::new() } else { own_directories(context, &context.location()?, vault)? };
         Ok(DiskOptions {
             from,
             source: self.source.clone(),

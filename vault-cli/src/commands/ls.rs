@@ -58,7 +58,7 @@ enum Sort {
 impl Ls {
     /// Lists the entries.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        let vault = context.open(&context.location_of(&self.what)?)?;
+        let vault = context.open_for(&self.what)?;
         let reader = context.unlock(&vault)?;
         let snapshot = context.snapshot_among(&vault, &reader, &self.what, &self.filter)?;
         let options = ListOptions { snapshot, path: self.what.path, recursive: self.recursive };

@@ -49,7 +49,8 @@ const MOST_THREADS: usize = 16;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     vault mount /mnt/backups --vault /mnt/disk/my-vault\n  \
-    vault mount ./trip --snapshot latest:/Trip --vault /mnt/disk/my-vault")]
+    vault mount ./trip --snapshot latest:/Trip --vault /mnt/disk/my-vault\n  \
+    vault mount ./trip --snapshot inbox:3fa94c1e")]
 pub(crate) struct Mount {
     /// Directory to mount on: there, and empty
     #[arg(value_name = "DIR")]
@@ -72,7 +73,10 @@ impl Mount {
     /// Mounts, and returns when nothing is mounted any more.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
         let point = MountPoint::check(&self.directory)?;
-        let vault = context.open(&context.location()?)?;
+        let vault = match &self.snapshot {
+            Some(spec) => context.fetch_for(spec)?,
+            None => context.open(&context.location()?)?,
+        };
         let reader = context.unlock(&vault)?;
         for fault in reader.faults() {
             context.ui.damage(&told(fault));

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use vault_core::id::SnapshotId;
-use vault_core::ops::restore::{Delete, Destination, Overwrite, RestoreOptions, origin, restore};
+use vault_core::ops::restore::{
+    Delete, Destination, Overwrite, RestoreOptions, RestoreSummary, origin, restore,
+};
 use vault_core::store::location::Location;
 use vault_core::vault::{Reader, Vault};
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, ShareError};
 use crate::exit::Exit;
 use crate::filter::FilterOptions;
 use crate::spec::{self, Spec};
@@ -31,7 +33,8 @@ use crate::{config, patterns};
 #[command(after_help = "Examples:\n  \
     vault restore latest --vault /mnt/disk/my-vault --target ./restored\n  \
     vault restore 3fa94c1e:/Trip --vault /mnt/disk/my-vault --target ./trip\n  \
-    vault restore latest:/Trip --in-place --dry-run --verbose")]
+    vault restore latest:/Trip --in-place --dry-run --verbose\n  \
+    vault restore inbox:3fa94c1e --target ./trip")]
 pub(crate) struct Restore {
     /// Snapshot (latest, an id, a date), and a path in it
     #[arg(value_name = "SNAP[:PATH]", value_parser = spec::parser())]
@@ -106,7 +109,7 @@ struct Standing {
 
 /// When a file that is there is overwritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum When {
+pub(super) enum When {
     /// What is there stays
     Never,
     /// Files of another size or time are compared, and what differs is written
@@ -115,10 +118,29 @@ enum When {
     Always,
 }
 
+/// What is done about what stands there; to go on with a restore is to overwrite what changed.
+pub(super) fn overwrite(when: Option<When>, resume: bool) -> Option<Overwrite> {
+    match when {
+        None => resume.then_some(Overwrite::IfChanged),
+        Some(When::Never) => Some(Overwrite::Never),
+        Some(When::IfChanged) => Some(Overwrite::IfChanged),
+        Some(When::Always) => Some(Overwrite::Always),
+    }
+}
+
+/// How a command that restores ends.
+pub(super) fn exit(summary: &RestoreSummary) -> Exit {
+    match (summary.interrupted, summary.failed_entries + summary.failed_attributes) {
+        (true, _) => Exit::Interrupted,
+        (false, 0) => Exit::Done,
+        (false, _) => Exit::Incomplete,
+    }
+}
+
 /// What is restored of it.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "What to restore")]
-struct Choice {
+pub(super) struct Choice {
     /// Restore only what matches PATTERN, as in a .gitignore file
     #[arg(long, value_name = "PATTERN")]
     include: Vec<String>,
@@ -136,6 +158,18 @@ struct Choice {
     exclude_file: Vec<PathBuf>,
 }
 
+impl Choice {
+    /// The patterns of what is restored.
+    pub(super) fn included(&self) -> Result<Vec<String>, CliError> {
+        patterns::all(&self.include, &self.include_file)
+    }
+
+    /// The patterns of what is not.
+    pub(super) fn excluded(&self) -> Result<Vec<String>, CliError> {
+        patterns::all(&self.exclude, &self.exclude_file)
+    }
+}
+
 impl Restore {
     /// Restores and says what was done.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
@@ -143,21 +177,26 @@ impl Restore {
         if self.verify && self.standing.overwrite == Some(When::Never) {
             return Err(CliError::OptionsDisagree { one: "--verify", other: "--overwrite never" });
         }
-        let location = context.location_of(&self.what)?;
-        let vault = context.open(&location)?;
+        let is_grant = self.what.grant().is_some();
+        if is_grant && self.place.in_place {
+            return Err(ShareError::NoOrigin.into());
+        }
+        let vault = context.fetch_for(&self.what)?;
         let reader = context.unlock(&vault)?;
         let snapshot = context.snapshot_among(&vault, &reader, &self.what, &self.filter)?;
         let place = self.place(&vault, &reader, &snapshot)?;
+        let location = if is_grant { None } else { Some(context.location()?) };
         let options = RestoreOptions {
             snapshot,
             path: self.what.path.clone(),
             destination: self.place.target.clone().map_or(Destination::Origin, Destination::Directory),
             overwrite: self.overwrite(),
-            owners: !self.no_owner && config::is_superuser(),
-            include: patterns::all(&self.choice.include, &self.choice.include_file)?,
-            exclude: patterns::all(&self.choice.exclude, &self.choice.exclude_file)?,
+            // No owners are given away.
+            owners: !self.no_owner && config::is_superuser() && !is_grant,
+            include: self.choice.included()?,
+            exclude: self.choice.excluded()?,
             delete,
-            protect: own_paths(context, &location)?,
+            protect: own_paths(context, location.as_ref())?,
             verify: self.verify,
             sparse: self.sparse,
             dry_run: self.dry_run,
@@ -174,20 +213,11 @@ impl Restore {
         let document = json::Restore::new(&snapshot, &place, &summary, run);
         let text = summary::restore(&place, &summary, run.elapsed);
         context.ui.result(&document, &text).map_err(CliError::Output)?;
-        Ok(match (summary.interrupted, summary.failed_entries + summary.failed_attributes) {
-            (true, _) => Exit::Interrupted,
-            (false, 0) => Exit::Done,
-            (false, _) => Exit::Incomplete,
-        })
+        Ok(exit(&summary))
     }
 
     fn overwrite(&self) -> Option<Overwrite> {
-        match self.standing.overwrite {
-            None => self.standing.resume.then_some(Overwrite::IfChanged),
-            Some(When::Never) => Some(Overwrite::Never),
-            Some(When::IfChanged) => Some(Overwrite::IfChanged),
-            Some(When::Always) => Some(Overwrite::Always),
-        }
+        overwrite(self.standing.overwrite, self.standing.resume)
     }
 
     fn delete(&self) -> Result<Delete, CliError> {
@@ -236,9 +266,10 @@ impl Restore {
 }
 
 /// What is never deleted: the vault, and the keys and the memory of this program.
-fn own_paths(context: &Context, location: &Location) -> Result<Vec<PathBuf>, CliError> {
+fn own_paths(context: &Context, location: Option<&Location>) -> Result<Vec<PathBuf>, CliError> {
     let own = context.directories()?.all().map(|(_, directory)| directory);
-    Ok(location.directory().into_iter().chain(own).map(full).collect())
+    let vault = location.and_then(Location::directory);
+    Ok(vault.into_iter().chain(own).map(full).collect())
 }
 
 fn full(path: &Path) -> PathBuf {

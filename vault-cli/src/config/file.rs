@@ -201,6 +201,9 @@ fn vault(name: &str, section: Section<'_>, home: Option<&Path>) -> VaultSettings
         section
             .error("a vault cannot be called what could be a snapshot: latest, a date, or digits of an id");
     }
+    if name == spec::INBOX {
+        section.error("a vault cannot be called inbox: that is what you were given");
+    }
     let location = section.parsed("location", |text| place(text, home));
     if !section.has("location") {
         section.error("location is missing: where is the vault?");

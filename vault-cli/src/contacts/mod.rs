@@ -3,9 +3,11 @@
 //! One file for each contact in the state directory, readable by its owner only. What is pinned changes only by what the contact's
 //! own card adds; see [`refresh()`].
 
+mod addressee;
 mod refresh;
 
-pub(crate) use self::refresh::{check_recipient, newest, refresh};
+pub(crate) use self::addressee::Addressee;
+pub(crate) use self::refresh::{check_recipient, newest, refresh, refresh_with_card};
 
 use std::path::{Path, PathBuf};
 
@@ -252,8 +254,11 @@ fn understand(kept: Kept) -> Option<Contact> {
     };
     let contact = Contact { name: kept.name, keys, verified: kept.verified, added: kept.added };
     // What is sealed to somebody is never a text that only looks like a recipient.
-    let fits = kept.version == VERSION && AnyRecipient::parse(contact.recipient()).is_ok();
-    fits.then_some(contact)
+    let is_recipient = match &contact.keys {
+        ContactKeys::Recipient(text) => AnyRecipient::parse_own(text).is_ok(),
+        ContactKeys::User { pinned, .. } => AnyRecipient::parse(&pinned.recipient).is_ok(),
+    };
+    (kept.version == VERSION && is_recipient).then_some(contact)
 }
 
 #[cfg(test)]

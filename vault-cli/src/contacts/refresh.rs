@@ -40,7 +40,11 @@ pub(crate) fn newest(context: &Context, name: &str) -> Result<(Contact, Option<W
     }
 }
 
-fn refresh_with_card(context: &Context, name: &str) -> Result<(Contact, Option<WholeCard>), CliError> {
+/// As [`refresh`], with the card, if the contact has one on a server.
+pub(crate) fn refresh_with_card(
+    context: &Context,
+    name: &str,
+) -> Result<(Contact, Option<WholeCard>), CliError> {
     let contacts = context.contacts()?;
     let mut contact = contacts.named(name)?;
     let Some(listed) = contact.listed().cloned() else { return Ok((contact, None)) };

@@ -14,6 +14,7 @@ use vault_core::id::VaultId;
 use vault_core::keys::identity_file::UserIdentity;
 use vault_core::net::{Means, Patience, Server, ServerUrl, Trust};
 use vault_core::store::location::{Access, Location};
+use vault_core::wire::link::LinkUrl;
 
 use super::{Chosen, Context};
 use crate::clock::{SystemClock, SystemPace};
@@ -107,13 +108,13 @@ impl Context {
     /// A server that is asked without signatures.
     #[expect(clippy::unused_self, reason = "what talks to others goes through the context")]
     pub(crate) fn stranger(&self, url: &ServerUrl, trust: Trust) -> Result<Server, CliError> {
-        let means = Means {
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom::new()),
-            pace: Arc::new(SystemPace::new()),
-            stopped: Arc::new(signals::stop_requested),
-        };
-        Ok(Server::new(url.clone(), trust, means).map_err(Error::from)?.with_patience(BRIEF))
+        Ok(Server::new(url.clone(), trust, means()).map_err(Error::from)?.with_patience(BRIEF))
+    }
+
+    /// The server that a link leads to, which need not be one that was joined.
+    #[expect(clippy::unused_self, reason = "what talks to others goes through the context")]
+    pub(crate) fn server_of_link(&self, link: &LinkUrl) -> Result<Server, CliError> {
+        Ok(Server::of_link(link, means()).map_err(Error::from)?.with_patience(Patience::default()))
     }
 
     /// The one server that was joined, or that of several which `url` names.
@@ -206,6 +207,16 @@ impl Context {
         let mut names = self.servers()?.all()?.into_iter().flat_map(|joined| joined.vaults.into_keys());
         let first = names.next();
         Ok(first.filter(|_| names.next().is_none()))
+    }
+}
+
+/// What a client needs from this machine.
+fn means() -> Means {
+    Means {
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom::new()),
+        pace: Arc::new(SystemPace::new()),
+        stopped: Arc::new(signals::stop_requested),
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum ServerError {
     },
     /// A word that cannot be the name of a vault.
     #[error(
-        "{name:?} cannot be the name of a vault: expected letters, digits, `-` and `_`, and nothing like a snapshot"
+        "{name:?} cannot be the name of a vault: expected letters, digits, `-` and `_`, and neither `inbox` nor anything like a snapshot"
     )]
     NotAName {
         /// The word.

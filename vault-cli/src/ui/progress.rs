@@ -305,6 +305,7 @@ impl Status {
             Phase::Prune => ("looking at what is needed", "snapshot"),
             Phase::Compact => ("repacking", "pack"),
             Phase::Copy => ("copying", "entry"),
+            Phase::Share => ("sharing", "entry"),
             _ => ("working", "item"),
         };
         let mut parts = vec![(0, verb.to_owned())];

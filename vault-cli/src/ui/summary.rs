@@ -10,8 +10,10 @@ mod copy;
 pub(crate) mod devices;
 mod diff;
 mod doctor;
+mod export;
 mod find;
 pub(crate) mod forget;
+pub(crate) mod grants;
 pub(crate) mod members;
 mod mount;
 pub(crate) mod prune;
@@ -26,6 +28,7 @@ pub(crate) mod tag;
 pub(crate) use self::config::{config_check, run};
 pub(crate) use self::copy::copy;
 pub(crate) use self::doctor::doctor;
+pub(crate) use self::export::export;
 pub(crate) use self::recovery::{recovery_kit, recovery_restore, recovery_test};
 pub(crate) use self::schedule::{schedule_change, schedule_show};
 

@@ -8,7 +8,7 @@ mod remove;
 
 pub(crate) use self::add::Admitted;
 pub(crate) use self::list::Listed;
-pub(crate) use self::remove::Expelled;
+pub(crate) use self::remove::{Expelled, OfThem};
 
 use clap::{Subcommand, ValueEnum};
 use vault_core::id::UserId;

@@ -14,6 +14,7 @@ pub(super) fn next_step(error: &Error, vault: Option<&str>) -> String {
     for_server(error, vault)
         .or_else(|| for_log(error))
         .or_else(|| for_access(error, vault))
+        .or_else(|| for_grant(error))
         .or_else(|| for_snapshot(error, vault))
         .or_else(|| for_file(error))
         .or_else(|| for_target(error, vault))
@@ -68,6 +69,22 @@ fn for_access(error: &Error, vault: Option<&str>) -> Option<String> {
         }
         Error::Keyring(_) => {
             "unlock with the identity of a member who holds these keys: `--identity FILE`".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// What was given, and from whom.
+fn for_grant(error: &Error) -> Option<String> {
+    Some(match error {
+        Error::NoSuchGrant { .. } => {
+            "see what you were given: `vault inbox`; what you gave away: `vault grants`".to_owned()
+        }
+        Error::GrantForged { .. } | Error::Link(_) => {
+            "do not use it: it was changed on its way, or is from somebody else; ask who gave it".to_owned()
+        }
+        Error::GrantEnvelope(_) => {
+            "open it with the key that it was given to: `--identity FILE`, or your own passphrase".to_owned()
         }
         _ => return None,
     })

@@ -5,7 +5,7 @@ use vault_core::id::UserId;
 use vault_core::log::Role;
 use vault_core::ops::membership::Reach;
 
-use crate::commands::member::{Admitted, Expelled, Listed};
+use crate::commands::member::{Admitted, Expelled, Listed, OfThem};
 use crate::commands::rekey::Rekeyed;
 
 /// The members of a vault.
@@ -90,10 +90,24 @@ pub(crate) struct MemberRemoved {
     devices: u64,
     snapshots_read: u64,
     epoch: u32,
+    /// What they gave away, and what they were given.
+    grants: Vec<OneGrant>,
+}
+
+#[derive(Debug, Serialize)]
+struct OneGrant {
+    grant: String,
+    given_by_them: bool,
+    revoked: bool,
 }
 
 impl MemberRemoved {
     pub(crate) fn new(vault: &str, (user, expelled): (&UserId, &Expelled)) -> Self {
+        let of = |one: &OfThem| OneGrant {
+            grant: one.grant.to_hex(),
+            given_by_them: one.given,
+            revoked: expelled.revoked.contains(&one.grant),
+        };
         Self {
             command: "member remove",
             vault: vault.to_owned(),
@@ -101,6 +115,7 @@ impl MemberRemoved {
             devices: expelled.removed.devices,
             snapshots_read: expelled.removed.snapshots_read,
             epoch: expelled.removed.epoch.0,
+            grants: expelled.grants.iter().map(of).collect(),
         }
     }
 }

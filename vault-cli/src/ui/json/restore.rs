@@ -60,6 +60,11 @@ impl<'a> Restore<'a> {
             problems: run.problems,
         }
     }
+
+    /// The same as part of the document of another command.
+    pub(super) fn of_command(self, command: &'static str) -> Self {
+        Self { command, ..self }
+    }
 }
 
 #[cfg(test)]

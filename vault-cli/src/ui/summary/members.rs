@@ -78,11 +78,29 @@ pub(crate) fn removed(expelled: &Expelled) -> String {
     lines.row("new keys", &format!("from now on, epoch {}; without {devices} of theirs", removed.epoch));
     let kept = counted(removed.snapshots_read, "snapshot");
     lines.row("note", &format!("what they could read before, {kept}, they may have kept"));
+    grants(&mut lines, expelled);
     lines.row(
         "next",
         "seal again what is there, if somebody may give them the packs: `vault rekey --rewrite`",
     );
     lines.0
+}
+
+/// What somebody gave away or was given, who is no member any more.
+fn grants(lines: &mut Lines, expelled: &Expelled) {
+    let ids = |given: bool| {
+        let ids = expelled.grants.iter().filter(|one| one.given == given).map(|one| one.grant.short());
+        ids.collect::<Vec<_>>().join(", ")
+    };
+    let is_over = if expelled.revoked.is_empty() { "holds" } else { "taken back" };
+    for (label, ids) in [("gave away", ids(true)), ("was given", ids(false))] {
+        if !ids.is_empty() {
+            lines.row(label, &format!("{ids}: {is_over}"));
+        }
+    }
+    if expelled.revoked.is_empty() && !expelled.grants.is_empty() {
+        lines.row("next", "take it back: `vault revoke GRANT`; what was fetched stays fetched");
+    }
 }
 
 /// New keys, and who could read what.
