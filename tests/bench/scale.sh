@@ -123,10 +123,20 @@ measure_giant() {
     step "unchanged backup" backup --quiet "$run/tree"
     serve 1 "$GIANT" 1
     step "changed backup" backup --quiet "$run/tree"
+    measure_share
     mounted "random reading in a mount" 64M "$here/readers.py" "$run/mnt/latest/large" 60 8
     /usr/bin/time -o "$run/time" -f '%M %e' "$VAULT" cat latest~1:/large/large-0000 2>"$run/err" | sha256sum >"$run/out"
     report "cat" "${PIPESTATUS[0]}"
     "$SOURCE" print 0 "$GIANT" | sha256sum | cmp - "$run/out"
+}
+
+# Gives what was backed up to somebody else, who lists it.
+measure_share() {
+    HOME=$run/guest "$VAULT" init --quiet --work-factor 2 --vault "$run/other"
+    HOME=$run/guest "$VAULT" whoami --card "$run/card" >"$run/out"
+    "$VAULT" contact add guest --card "$run/card" >"$run/out"
+    step share share latest:/large --to guest
+    step grants grants
 }
 
 measure_mount() {
