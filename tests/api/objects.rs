@@ -137,13 +137,18 @@ fn a_connection_that_ends_within_an_upload_leaves_nothing() {
     let mut stream = world.server.connect();
     stream.write_all(&request[..1_500_000]).unwrap();
     stream.flush().unwrap();
+    let wait_until = |is_so: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !is_so() && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(is_so(), "{} bytes, {} files", world.used(), world.files());
+    };
+    // It has begun, and can only end by the connection.
+    wait_until(&|| world.used() > 0 && world.files() > 0);
     drop(stream);
 
-    let start = Instant::now();
-    while (world.used() > 0 || world.files() > 0) && start.elapsed() < Duration::from_secs(20) {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!((world.used(), world.files()), (0, 0));
+    wait_until(&|| world.used() == 0 && world.files() == 0);
 }
 
 #[test]
