@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vault_tests::assert_same_tree;
+use vault_tests::home::stderr;
 use vault_tests::mounted::{Mounted, can_mount};
 
 use super::{Directory, Home};
@@ -153,6 +154,7 @@ fn who_is_removed_may_have_given_and_received_and_both_can_be_taken_back() {
         let (alice, bob) = (&story.alice, &story.bob);
         let carol = Home::alone();
         bob.takes(&carol, "carol");
+        carol.takes(bob, "bob");
         alice.succeed(&["member", "add", "bob", "--role", "editor", "--history", "full", "--vault", "./v"]);
         let pictures = bob.write_pictures();
         bob.succeed(&["backup", "--vault", &story.vault, pictures.to_str().unwrap()]);
@@ -173,5 +175,8 @@ fn who_is_removed_may_have_given_and_received_and_both_can_be_taken_back() {
         assert!(grants.iter().all(|one| one["revoked"] == revoke), "{removed}");
         let left = alice.json(&["grants", "--vault", "./v"])["grants"].as_array().unwrap().len();
         assert_eq!(left, if revoke { 0 } else { 2 });
+        // What somebody gave who is no member any more is theirs all the same, until it is taken back.
+        let get = carol.run(&["get", &given[..8], "--vault", &story.vault, "--target", "got"]);
+        assert_eq!(get.status.code(), Some(if revoke { 10 } else { 0 }), "{}", stderr(&get));
     }
 }

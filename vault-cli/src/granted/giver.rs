@@ -94,9 +94,11 @@ impl<'c> Givers<'c> {
             Place::Server { joined, server } => self.on_server((joined, server), user, |card| {
                 card.card().device(&device).map(|listed| listed.signing_key)
             })?,
+            // The log has verified whose device it was when it gave this, whoever is a member now.
             Place::Vault(vault) => {
-                let listed = vault.state().device(&device).filter(|(member, _)| member.id == user);
-                (self.in_vault(vault, &user)?, listed.map(|(_, device)| device.signing_key))
+                let granted = vault.state().grant(&offered.grant);
+                let granted = granted.filter(|granted| granted.device == device && granted.user == user);
+                (self.in_vault(vault, &user)?, granted.map(|granted| granted.key))
             }
         };
         let key = key.ok_or_else(|| ShareError::not_theirs(who.name(), user, &device))?;

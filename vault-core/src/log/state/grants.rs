@@ -22,6 +22,8 @@ pub struct Granted {
     pub seq: Seq,
     /// The device that gave it.
     pub device: DeviceId,
+    /// By what it signed: it may be in no membership any more.
+    pub key: VerifyingKey,
     /// Whose device it was.
     pub user: UserId,
     /// The time by the device's clock.
@@ -93,7 +95,7 @@ impl State {
     /// The state of a vault of which nothing is known but one grant: it has one snapshot, which is what was granted, in a domain of
     /// its own. **Nothing is verified here:** by whom the statement is, the caller has seen to.
     pub fn of_grant(vault: VaultId, head: Head, granted: &Granted) -> Self {
-        let Granted { seq, device, user, time, grant } = granted;
+        let Granted { seq, device, user, time, grant, .. } = granted;
         let nowhere = Genesis {
             root_key: VerifyingKey([0; 32]),
             pq: PqPolicy::Required,

@@ -131,8 +131,11 @@ impl State {
                 let device = author.as_device();
                 let reason = Refusal::UnknownDevice;
                 let not_allowed = LogError::NotAllowed { seq, author, reason };
-                let user = self.device(&device).map(|(user, _)| user.id).ok_or(not_allowed)?;
-                self.grants.add(Granted { seq, device, user, time, grant });
+                let (user, key) = self
+                    .device(&device)
+                    .map(|(user, device)| (user.id, device.signing_key))
+                    .ok_or(not_allowed)?;
+                self.grants.add(Granted { seq, device, key, user, time, grant });
             }
             Body::Revoke(revoke) => self.grants.revoke(&revoke.grant),
             Body::Attest(attest) => self.objects.attest(Attestation { seq, time }, attest),

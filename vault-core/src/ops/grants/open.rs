@@ -65,7 +65,7 @@ pub enum Means<'m> {
 /// A grant whose keys are open, and of which nothing was read from a store yet.
 pub struct Unsealed<'o> {
     offer: &'o Offer,
-    user: UserId,
+    sender: Sender,
     session: Arc<SessionKey>,
 }
 
@@ -119,11 +119,12 @@ impl Offer {
     ///
     /// [`Error::GrantForged`] if it is not from whom it should be; [`Error::GrantEnvelope`] and [`Error::Link`] if it does not open.
     pub fn unseal(&self, means: &Means<'_>) -> Result<Unsealed<'_>, Error> {
-        let user = match means {
-            Means::Addressee { sender, .. } => sender.user,
-            Means::Link { .. } => UserId::new([0; 16]),
+        let sender = match means {
+            Means::Addressee { sender, .. } => *sender,
+            // Nobody is shown to be it.
+            Means::Link { .. } => Sender { user: UserId::new([0; 16]), device_key: VerifyingKey([0; 32]) },
         };
-        Ok(Unsealed { offer: self, user, session: Arc::new(self.session(means)?) })
+        Ok(Unsealed { offer: self, sender, session: Arc::new(self.session(means)?) })
     }
 
     fn place(&self) -> GrantPlace {
@@ -156,10 +157,11 @@ impl Offer {
     }
 
     /// What the log would say of it.
-    fn granted(&self, user: UserId) -> Granted {
+    fn granted(&self, sender: Sender) -> Granted {
         let payload = self.statement.payload();
         let (seq, time) = (payload.seq, payload.time);
-        Granted { seq, device: self.device(), user, time, grant: self.grant.clone() }
+        let (user, key) = (sender.user, sender.device_key);
+        Granted { seq, device: self.device(), key, user, time, grant: self.grant.clone() }
     }
 }
 
@@ -172,10 +174,10 @@ impl Unsealed<'_> {
 
     /// Opens what is granted, whose packs and index objects `store` shows. What is remembered of it goes to `local`.
     pub fn open(&self, store: Arc<dyn Store>, local: LocalPaths) -> Result<Opened, Error> {
-        let Self { offer, user, session } = self;
+        let Self { offer, sender, session } = self;
         let grant = &offer.grant;
         let head = Head { seq: offer.statement.payload().seq, hash: offer.statement.hash() };
-        let state = State::of_grant(offer.vault, head, &offer.granted(*user));
+        let state = State::of_grant(offer.vault, head, &offer.granted(*sender));
         let store = Arc::new(GrantedStore::new(store, grant.indexes.clone()));
         let vault = Vault::of_grant(store, state, local);
         let snapshot = SnapshotId::from(head.hash);
