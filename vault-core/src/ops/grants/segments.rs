@@ -1,7 +1,7 @@
 //! The chunks of a grant by place: which segments are given as they lie, and which chunks are sealed anew.
 //!
-//! A segment is given only if every chunk in it is granted: its key opens all of it. Memory is about 50 bytes for each chunk, 20 MB for a
-//! hundred gigabytes.
+//! A segment is given only if every chunk in it is granted: its key opens all of it. Memory is about 110 bytes for each chunk, 25 MB for
+//! a hundred gigabytes.
 
 use std::collections::{BTreeMap, HashMap};
 
