@@ -12,10 +12,10 @@ use rustix::fs::Stat;
 
 use crate::error::Error;
 use crate::format::table::SegmentKind;
-use crate::format::tree::{self, BranchRef, Entry, EntryKind, Metadata};
+use crate::format::tree::{Entry, EntryKind, Metadata, store_directory};
 use crate::id::ChunkHash;
 use crate::progress::{Amount, Notice, Severity};
-use crate::vault::stat_cache::{CachedDirectory, DirectoryKey, Stamp, StatCacheWriter, entry_name};
+use crate::vault::stat_cache::{CachedDirectory, DirectoryKey, Stamp, StatCacheWriter};
 
 use super::attributes::stamp;
 use super::destination::{Destination, Trust, count};
@@ -361,40 +361,12 @@ fn settle(mut directory: Arc<Directory>, hand: &mut Hand<'_>) {
     }
 }
 
-/// Stores the node of a directory with these entries, split where it would be too large, and returns its hash.
+/// Stores the nodes of a directory with these entries, and returns the hash that stands for it.
 fn store_entries<'d>(
     to: usize,
     hand: &mut Hand<'_>,
     entries: impl Iterator<Item = &'d [u8]>,
 ) -> Result<ChunkHash, Error> {
     let entries: Vec<&[u8]> = entries.collect();
-    let parts = tree::split(entries.iter().map(|entry| entry.len()), tree::NODE_SPLIT_BYTES);
-    if parts.len() <= 1 {
-        return hand.store_chunk(to, SegmentKind::Tree, &tree::encode_entries(&entries));
-    }
-    let mut branches = Vec::with_capacity(parts.len());
-    for part in parts {
-        let part = &entries[part];
-        let h = hand.store_chunk(to, SegmentKind::Tree, &tree::encode_entries(part))?;
-        let first_name = part.first().and_then(|entry| entry_name(entry)).unwrap_or_default().to_vec();
-        branches.push(BranchRef { first_name, h });
-    }
-    store_branches(to, hand, branches)
-}
-
-/// Stores the branches over a split directory, in levels until one node holds them all.
-fn store_branches(to: usize, hand: &mut Hand<'_>, mut branches: Vec<BranchRef>) -> Result<ChunkHash, Error> {
-    loop {
-        let parts = tree::split(branches.iter().map(BranchRef::encoded_bytes), tree::NODE_SPLIT_BYTES);
-        if parts.len() <= 1 {
-            return hand.store_chunk(to, SegmentKind::Tree, &tree::encode_branch(&branches));
-        }
-        let mut above = Vec::with_capacity(parts.len());
-        for part in parts {
-            let part = &branches[part];
-            let h = hand.store_chunk(to, SegmentKind::Tree, &tree::encode_branch(part))?;
-            above.push(BranchRef { first_name: part[0].first_name.clone(), h });
-        }
-        branches = above;
-    }
+    store_directory(&entries, |node| hand.store_chunk(to, SegmentKind::Tree, node))
 }

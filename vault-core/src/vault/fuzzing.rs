@@ -10,8 +10,9 @@ use std::path::Path;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::run::{self, Run, head_checksum, merge_runs};
-use super::stat_cache::{self, CachedDirectory, StatCache, entry_name};
+use super::stat_cache::{self, CachedDirectory, StatCache};
 use crate::bytes::Reader;
+use crate::format::tree::encoded_name;
 use crate::id::ChunkId;
 
 /// Opens bytes as a run of the chunk index; if they are one, looks at all that is in it, and merges it with itself.
@@ -46,7 +47,7 @@ pub fn open_any_stat_cache(bytes: &[u8]) {
 
 fn visit(directory: &CachedDirectory) {
     for position in 0..directory.len() {
-        let name = entry_name(directory.encoded(position)).expect("an entry has a name");
+        let name = encoded_name(directory.encoded(position)).expect("an entry has a name");
         assert!(directory.position(name).is_none_or(|found| found < directory.len()));
         let _ = directory.stamp(position);
     }

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::bytes::{Reader, UnexpectedEnd, Writer};
-use crate::cbor;
 use crate::error::Error;
+use crate::format::tree::encoded_name;
 use crate::id::{ChunkHash, SnapshotId};
 use crate::time::Timestamp;
 
@@ -234,7 +234,7 @@ impl CachedDirectory {
             let length = reader.u32().ok()? as usize;
             let start = position(reader.remaining());
             let encoded = reader.take(length).ok()?;
-            let name = entry_name(encoded)?;
+            let name = encoded_name(encoded)?;
             let name_start = start + (name.as_ptr() as usize - encoded.as_ptr() as usize) as u32;
             entries.push(CachedEntry {
                 stamp,
@@ -244,14 +244,6 @@ impl CachedDirectory {
         }
         Some(Self { record, node, entries })
     }
-}
-
-/// The name in an encoded tree entry: the value of its first key, 0.
-pub fn entry_name(encoded: &[u8]) -> Option<&[u8]> {
-    let mut decoder = cbor::Decoder::new(encoded);
-    let mut map = decoder.map().ok()?;
-    (map.key(&mut decoder).ok()? == Some(0)).then_some(())?;
-    decoder.bytes().ok()
 }
 
 /// Writes the cache of a running backup; nothing is visible until [`finish`](Self::finish).

@@ -2,6 +2,7 @@
 //!
 //! [`Entry::check`] holds all rules. Encoding and decoding both apply it, so no entry is stored that could not be restored.
 
+use crate::cbor::Decoder;
 use crate::format::tree::contents::{Contents, Hole};
 use crate::format::{DecodeError, at_most};
 use crate::id::ChunkHash;
@@ -162,6 +163,14 @@ pub fn is_name(name: &[u8]) -> bool {
         && !name.iter().any(|&byte| byte == b'/' || byte == 0)
         && name != b"."
         && name != b".."
+}
+
+/// The name in an encoded entry: the value of its first key, 0.
+pub fn encoded_name(encoded: &[u8]) -> Option<&[u8]> {
+    let mut decoder = Decoder::new(encoded);
+    let mut map = decoder.map().ok()?;
+    (map.key(&mut decoder).ok()? == Some(0)).then_some(())?;
+    decoder.bytes().ok()
 }
 
 #[cfg(test)]

@@ -2,21 +2,22 @@
 //!
 //! A node is decoded whole before anything of it is used, so what is restored from one is in order and without repeated names.
 
-use std::ops::Range;
-
 use crate::cbor::{Decoder, Encoder};
 use crate::format::{DecodeError, at_most, nothing_follows};
 use crate::id::ChunkHash;
 
 mod codec;
 mod contents;
+mod directory;
 mod entry;
 #[cfg(test)]
 mod testing;
 
 pub use contents::{CHUNKS_IN_ENTRY_MAX, ChunkRef, Contents, Hole, ListRef};
+pub use directory::store_directory;
 pub use entry::{
-    DeviceNumber, Entry, EntryKind, MODE_MAX, Metadata, NAME_MAX_BYTES, TARGET_MAX_BYTES, Xattr, is_name,
+    DeviceNumber, Entry, EntryKind, MODE_MAX, Metadata, NAME_MAX_BYTES, TARGET_MAX_BYTES, Xattr,
+    encoded_name, is_name,
 };
 
 /// Largest node.
@@ -57,8 +58,8 @@ pub struct BranchRef {
 }
 
 impl BranchRef {
-    /// Length of the encoding, in bytes; for [`split`].
-    pub fn encoded_bytes(&self) -> usize {
+    /// Length of the encoding, in bytes.
+    fn encoded_bytes(&self) -> usize {
         let head = if self.first_name.len() < 24 { 1 } else { 2 };
         1 + head + self.first_name.len() + 34
     }
@@ -114,24 +115,6 @@ pub fn encode_chunk_list(chunks: &[ChunkRef]) -> Vec<u8> {
     out.array(2).uint(CHUNK_LIST);
     contents::encode_chunks(&mut out, chunks);
     out.finish()
-}
-
-/// Divides items of these lengths into runs, each of which makes a node of at most `limit` bytes, or has one item.
-///
-/// There is always at least one run, if only an empty one. Runs are filled from the front.
-pub fn split(item_bytes: impl IntoIterator<Item = usize>, limit: usize) -> Vec<Range<usize>> {
-    let mut runs = Vec::new();
-    let (mut begin, mut end, mut bytes) = (0, 0, HEAD_MAX_BYTES);
-    for item in item_bytes {
-        if end > begin && bytes.saturating_add(item) > limit {
-            runs.push(begin..end);
-            (begin, bytes) = (end, HEAD_MAX_BYTES);
-        }
-        bytes = bytes.saturating_add(item);
-        end += 1;
-    }
-    runs.push(begin..end);
-    runs
 }
 
 fn node(kind: u64, items: usize) -> Encoder {
@@ -302,18 +285,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn items_are_divided_where_a_node_is_full() {
-        let runs = |items: &[usize]| -> Vec<_> {
-            split(items.iter().copied(), HEAD_MAX_BYTES + 10).iter().map(|run| (run.start, run.end)).collect()
-        };
-
-        assert_eq!(runs(&[]), [(0, 0)]);
-        assert_eq!(runs(&[5, 5]), [(0, 2)]);
-        assert_eq!(runs(&[5, 6]), [(0, 1), (1, 2)]);
-        assert_eq!(runs(&[1, 100, 1, 1]), [(0, 1), (1, 2), (2, 4)]);
-    }
-
     proptest! {
         #[test]
         fn any_directory_decodes_to_its_entries(mut entries in vec(any_entry(), 0..6)) {
@@ -322,20 +293,6 @@ mod tests {
             let encoded: Vec<_> = entries.iter().map(|entry| entry.encode().unwrap()).collect();
 
             prop_assert_eq!(Node::decode(&encode_entries(&encoded)), Ok(Node::Entries(entries)));
-        }
-
-        #[test]
-        fn runs_follow_each_other_and_fit(items in vec(0..50_usize, 0..40)) {
-            let runs = split(items.iter().copied(), 100);
-
-            let mut next = 0;
-            for run in &runs {
-                prop_assert_eq!(run.start, next);
-                next = run.end;
-                let bytes: usize = items[run.clone()].iter().sum();
-                prop_assert!(run.len() == 1 || bytes + HEAD_MAX_BYTES <= 100);
-            }
-            prop_assert_eq!(next, items.len());
         }
 
         #[test]

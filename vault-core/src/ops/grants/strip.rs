@@ -10,7 +10,7 @@ use crate::crypto::hash::chunk_hash;
 use crate::error::Error;
 use crate::format::commit::CommitCounts;
 use crate::format::table::SegmentKind;
-use crate::format::tree::{self, BranchRef, Contents, Entry, EntryKind, Metadata, NODE_SPLIT_BYTES};
+use crate::format::tree::{Contents, Entry, EntryKind, Metadata, store_directory};
 use crate::id::ChunkHash;
 use crate::pipeline::sink::Sink;
 use crate::progress::Amount;
@@ -55,15 +55,13 @@ pub(super) struct Stripped {
     pub(super) wanted: Wanted,
 }
 
-/// The name of an entry, and its encoding.
-type Done = (Vec<u8>, Vec<u8>);
-
 /// A directory that is being rewritten.
 struct Open<'r> {
     name: Vec<u8>,
     metadata: Metadata,
     entries: Entries<'r>,
-    done: Vec<Done>,
+    /// What is finished of it, encoded.
+    done: Vec<Vec<u8>>,
 }
 
 struct Strip<'s, 'w> {
@@ -96,7 +94,7 @@ pub(super) fn strip(
 impl<'s> Strip<'s, '_> {
     fn alone(&mut self, entry: Entry) -> Result<Entry, Error> {
         let metadata = Metadata { mode: 0o755, mtime: entry.metadata.mtime, ..Metadata::default() };
-        let done: Vec<Done> = self.entry(entry)?.into_iter().collect();
+        let done: Vec<Vec<u8>> = self.entry(entry)?.into_iter().collect();
         self.directory(Vec::new(), &metadata, &done)
     }
 
@@ -119,7 +117,7 @@ impl<'s> Strip<'s, '_> {
             let Some(Open { name, metadata, done, .. }) = open.pop() else { return Err(Error::WorkerLost) };
             let finished = self.directory(name, &metadata, &done)?;
             match open.last_mut() {
-                Some(parent) => parent.done.push((finished.name.clone(), finished.encode()?)),
+                Some(parent) => parent.done.push(finished.encode()?),
                 None => return Ok(finished),
             }
         }
@@ -130,7 +128,7 @@ impl<'s> Strip<'s, '_> {
     }
 
     /// The entry of something that is no directory; `None` for what is not given away.
-    fn entry(&mut self, entry: Entry) -> Result<Option<Done>, Error> {
+    fn entry(&mut self, entry: Entry) -> Result<Option<Vec<u8>>, Error> {
         let kind = match entry.kind {
             EntryKind::File { size, contents, holes } => {
                 self.counts.files += 1;
@@ -153,7 +151,7 @@ impl<'s> Strip<'s, '_> {
             changed_while_read: entry.changed_while_read,
         };
         self.around.progress.advance(Amount { items: 1, bytes: 0 });
-        Ok(Some((given.name.clone(), given.encode()?)))
+        Ok(Some(given.encode()?))
     }
 
     /// Takes note of a file's chunks; the parts of a long list are stored as they are.
@@ -171,24 +169,10 @@ impl<'s> Strip<'s, '_> {
         Ok(contents)
     }
 
-    /// Stores a directory's node, split where it would be too large.
-    fn directory(&mut self, name: Vec<u8>, metadata: &Metadata, done: &[Done]) -> Result<Entry, Error> {
+    /// Stores a directory's nodes.
+    fn directory(&mut self, name: Vec<u8>, metadata: &Metadata, encoded: &[Vec<u8>]) -> Result<Entry, Error> {
         self.counts.directories += 1;
-        let parts = tree::split(done.iter().map(|(_, encoded)| encoded.len()), NODE_SPLIT_BYTES);
-        let node = |part: &[Done]| {
-            tree::encode_entries(&part.iter().map(|(_, encoded)| encoded).collect::<Vec<_>>())
-        };
-        let subtree = if parts.len() <= 1 {
-            self.writer.store(SegmentKind::Tree, &node(done))?
-        } else {
-            let mut branches = Vec::with_capacity(parts.len());
-            for part in parts {
-                let part = &done[part];
-                let h = self.writer.store(SegmentKind::Tree, &node(part))?;
-                branches.push(BranchRef { first_name: part[0].0.clone(), h });
-            }
-            self.branches(branches)?
-        };
+        let subtree = store_directory(encoded, |node| self.writer.store(SegmentKind::Tree, node))?;
         Ok(Entry {
             name,
             kind: EntryKind::Directory { subtree },
@@ -196,22 +180,6 @@ impl<'s> Strip<'s, '_> {
             link_group: None,
             changed_while_read: false,
         })
-    }
-
-    fn branches(&mut self, mut branches: Vec<BranchRef>) -> Result<ChunkHash, Error> {
-        loop {
-            let parts = tree::split(branches.iter().map(BranchRef::encoded_bytes), NODE_SPLIT_BYTES);
-            if parts.len() <= 1 {
-                return self.writer.store(SegmentKind::Tree, &tree::encode_branch(&branches));
-            }
-            let mut above = Vec::with_capacity(parts.len());
-            for part in parts {
-                let part = &branches[part];
-                let h = self.writer.store(SegmentKind::Tree, &tree::encode_branch(part))?;
-                above.push(BranchRef { first_name: part[0].first_name.clone(), h });
-            }
-            branches = above;
-        }
     }
 }
 
