@@ -23,7 +23,7 @@ use vault_core::ops::list::{ListOptions, list};
 use vault_core::ops::membership::History;
 use vault_core::ops::prune::prune;
 use vault_core::ops::restore::restore;
-use vault_core::progress::{Amount, Notice, Phase, Progress};
+use vault_core::progress::{Amount, Notice, Phase, Progress, Severity};
 use vault_core::store::location::Access;
 use vault_core::store::{ObjectKey, ObjectKind, Store};
 use vault_core::vault::LocalPaths;
@@ -190,6 +190,9 @@ fn nothing_of_the_machine_or_of_what_is_outside_is_given() {
         assert!(!matches!(entry.kind, EntryKind::Fifo), "{path}");
         assert!(entry.link_group.is_none_or(|group| group <= 2), "groups are numbered anew");
     }
+    let told = vault.progress.notices();
+    let left_out = "is not given: only folders, files and symbolic links are";
+    assert_eq!(told, [(Severity::Note, "pipe".into(), left_out.to_owned())]);
     let body = opened.reader.body(&opened.vault.state().snapshots()[0]).unwrap();
     assert_eq!((body.host.as_str(), body.root_path.as_slice(), body.tags.len()), ("", &b"/Trip"[..], 0));
 }

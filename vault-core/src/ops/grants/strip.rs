@@ -1,9 +1,12 @@
 //! The tree of a grant: what is shared, rewritten without everything that it does not need.
 //!
 //! Of an entry stay its name, what it is, its permissions without setuid and the like, its time and its contents; owners, attributes and
-//! device files do not. Nothing recurses, and memory is bounded by the directories on the way to the one at hand.
+//! device files do not, of which the latter are told. Nothing recurses, and memory is bounded by the directories on the way to the one at hand.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use crate::chunk::compress::Compressor;
 use crate::crypto::hash::chunk_hash;
@@ -13,7 +16,7 @@ use crate::format::table::SegmentKind;
 use crate::format::tree::{Contents, Entry, EntryKind, Metadata, store_directory};
 use crate::id::ChunkHash;
 use crate::pipeline::sink::Sink;
-use crate::progress::Amount;
+use crate::progress::{Amount, Notice, Severity};
 use crate::surroundings::Surroundings;
 use crate::vault::packer::Packer;
 use crate::vault::reader::DomainReader;
@@ -94,7 +97,11 @@ pub(super) fn strip(
 impl<'s> Strip<'s, '_> {
     fn alone(&mut self, entry: Entry) -> Result<Entry, Error> {
         let metadata = Metadata { mode: 0o755, mtime: entry.metadata.mtime, ..Metadata::default() };
+        let name = PathBuf::from(OsString::from_vec(entry.name.clone()));
         let done: Vec<Vec<u8>> = self.entry(entry)?.into_iter().collect();
+        if done.is_empty() {
+            self.tell_left_out(&name);
+        }
         self.directory(Vec::new(), &metadata, &done)
     }
 
@@ -109,8 +116,12 @@ impl<'s> Strip<'s, '_> {
                 if let EntryKind::Directory { subtree } = entry.kind {
                     let below = self.open(entry.name, entry.metadata, &subtree);
                     open.push(below);
-                } else if let Some(done) = self.entry(entry)? {
-                    directory.done.push(done);
+                    continue;
+                }
+                let name = entry.name.clone();
+                match self.entry(entry)? {
+                    Some(done) => directory.done.push(done),
+                    None => self.tell_left_out(&path_to(&open, &name)),
                 }
                 continue;
             }
@@ -154,6 +165,11 @@ impl<'s> Strip<'s, '_> {
         Ok(Some(given.encode()?))
     }
 
+    fn tell_left_out(&self, subject: &Path) {
+        let message = "is not given: only folders, files and symbolic links are";
+        self.around.progress.notice(&Notice { severity: Severity::Note, subject, message });
+    }
+
     /// Takes note of a file's chunks; the parts of a long list are stored as they are.
     fn contents(&mut self, contents: Contents) -> Result<Contents, Error> {
         if let Contents::Lists(lists) = &contents {
@@ -181,6 +197,12 @@ impl<'s> Strip<'s, '_> {
             changed_while_read: false,
         })
     }
+}
+
+/// The path of an entry below the root that is shared.
+fn path_to(open: &[Open<'_>], name: &[u8]) -> PathBuf {
+    let names = open.iter().map(|directory| &directory.name[..]).chain([name]);
+    names.filter(|name| !name.is_empty()).map(OsStr::from_bytes).collect()
 }
 
 /// What is given of the metadata.
