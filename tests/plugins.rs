@@ -66,6 +66,30 @@ fn an_identity_sealed_to_a_plugin_opens_with_it_and_with_nothing_else() {
 }
 
 #[test]
+fn what_is_given_to_a_contact_whose_key_is_a_plugins_opens_with_it() {
+    let machine = WithPlugin::new();
+    machine.succeed(&["init", "--recipient", RECIPIENT, "--pq", "preferred"]);
+    machine.succeed(&["backup", "docs"]);
+    machine.succeed(&["contact", "add", "token", "--recipient", RECIPIENT]);
+    machine.succeed(&["export", "latest", "--to", RECIPIENT, "-o", "a.age", "--identity", "token.txt"]);
+    machine.succeed(&["export", "latest", "--to", "token", "-o", "b.age", "--identity", "token.txt"]);
+    machine.succeed(&["share", "latest", "--to", "token", "--identity", "token.txt"]);
+
+    let grants = machine.run(&["grants", "--json", "--identity", "token.txt"]);
+    let grants: serde_json::Value = serde_json::from_slice(&grants.stdout).unwrap();
+    let id = grants["grants"][0]["grant"].as_str().unwrap();
+    let (home, vault) = (machine.0.home(), machine.0.vault());
+    let get = ["get", id, "--vault", vault.to_str().unwrap(), "--target", "got", "--from-stranger"];
+    machine.succeed(&[&get[..], &["--identity", "token.txt"]].concat());
+
+    assert_eq!(fs::read(home.join("got/letter")).unwrap(), fs::read(home.join("docs/letter")).unwrap());
+    for file in ["a.age", "b.age"] {
+        let sealed = fs::read(home.join(file)).unwrap();
+        assert!(sealed.starts_with(b"age-encryption.org/v1\n-> fake"), "{file}");
+    }
+}
+
+#[test]
 fn a_plugin_that_is_not_installed_is_named() {
     let machine = WithPlugin::new();
     machine.succeed(&["init", "--recipient", RECIPIENT]);

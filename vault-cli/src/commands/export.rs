@@ -110,7 +110,7 @@ impl To {
             Err(_) => false,
         };
         if !is_contact && (text.starts_with("age1") || text.starts_with("ssh-")) {
-            let recipient = AnyRecipient::parse(text)
+            let recipient = AnyRecipient::parse_own(text)
                 .map_err(|source| CliError::Recipient { text: text.to_owned(), source })?;
             return Ok(Self { name: None, verified: false, recipient });
         }

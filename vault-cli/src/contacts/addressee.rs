@@ -22,7 +22,8 @@ impl Addressee {
     /// The contact of that name.
     pub(crate) fn named(context: &Context, name: &str) -> Result<Self, CliError> {
         let contact = newest(context, name)?.0;
-        let recipient = AnyRecipient::parse(contact.recipient())
+        let recipient = contact
+            .parse_recipient()
             .map_err(|source| CliError::Recipient { text: contact.recipient().to_owned(), source })?;
         Ok(Self { contact, recipient })
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use vault_core::crypto::sign::VerifyingKey;
 use vault_core::id::{CardHash, UserId};
 use vault_core::keys::key_file::read_private;
-use vault_core::keys::recipient::AnyRecipient;
+use vault_core::keys::recipient::{AnyRecipient, RecipientError};
 use vault_core::net::ServerUrl;
 use vault_core::ops::contacts::Pinned;
 use vault_core::wire::UserName;
@@ -76,6 +76,14 @@ impl Contact {
         match &self.keys {
             ContactKeys::User { pinned, .. } => &pinned.recipient,
             ContactKeys::Recipient(text) => text,
+        }
+    }
+
+    /// The same, parsed: a key that was typed here may be a plugin's, one on a card may not.
+    pub(crate) fn parse_recipient(&self) -> Result<AnyRecipient, RecipientError> {
+        match &self.keys {
+            ContactKeys::User { pinned, .. } => AnyRecipient::parse(&pinned.recipient),
+            ContactKeys::Recipient(text) => AnyRecipient::parse_own(text),
         }
     }
 
@@ -254,11 +262,7 @@ fn understand(kept: Kept) -> Option<Contact> {
     };
     let contact = Contact { name: kept.name, keys, verified: kept.verified, added: kept.added };
     // What is sealed to somebody is never a text that only looks like a recipient.
-    let is_recipient = match &contact.keys {
-        ContactKeys::Recipient(text) => AnyRecipient::parse_own(text).is_ok(),
-        ContactKeys::User { pinned, .. } => AnyRecipient::parse(&pinned.recipient).is_ok(),
-    };
-    (kept.version == VERSION && is_recipient).then_some(contact)
+    (kept.version == VERSION && contact.parse_recipient().is_ok()).then_some(contact)
 }
 
 #[cfg(test)]
