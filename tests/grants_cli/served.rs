@@ -1,5 +1,8 @@
 //! Grants on a server: found, fetched and counted there, and shown to be from whom they are.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 use vault_tests::assert_same_tree;
 use vault_tests::home::stderr;
@@ -48,8 +51,28 @@ fn a_grant_on_a_server_ends_by_its_clock() {
 
     story.server.clock.add_seconds(31 * 86_400);
 
-    assert_eq!(story.bob.run(&["get", &id[..8], "--target", "x"]).status.code(), Some(10));
+    story.bob.fail(&["get", &id[..8], "--target", "x"], 10, "no grant");
     assert!(!story.bob.path("x").exists());
+}
+
+#[test]
+fn what_ends_while_it_is_fetched_is_not_taken_for_damage() {
+    let story = Served::new();
+    let id = story.share_trip();
+    let url = story.link(&["--expires", "60d"]);
+
+    for (what, target) in [(&id[..8], "granted"), (&url, "linked")] {
+        let (clock, has_ended) = (Arc::clone(&story.server.clock), AtomicBool::new(false));
+        story.liar.lie(move |asked, ask| {
+            let fetches = asked.is("GET", "/objects/packs/") && asked.range().is_some();
+            if fetches && !has_ended.swap(true, Ordering::SeqCst) {
+                clock.add_seconds(31 * 86_400);
+            }
+            ask()
+        });
+        story.bob.fail(&["get", what, "--target", target], 10, "has ended, or was taken back");
+        assert!(!story.bob.path(target).join("letter").exists());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ureq::http::Method;
 
 use super::client::{Means, Server};
-use super::error::NetError;
+use super::error::{NetError, NetErrorKind};
 use super::objects::Part;
 use super::request::{Request, number};
 use super::tls::Trust;
@@ -161,4 +161,15 @@ pub struct GrantedObjects {
     pub grant: GrantId,
     /// By what right they are asked for.
     pub access: GrantAccess,
+}
+
+impl GrantedObjects {
+    /// Whether the grant is over, as the server says.
+    pub fn has_ended(&self) -> bool {
+        let statement = match &self.access {
+            GrantAccess::Addressee => self.server.grant(&self.grant),
+            GrantAccess::Link { token, .. } => self.server.link(&self.grant, token),
+        };
+        statement.is_err_and(|error| error.kind() == NetErrorKind::NotFound)
+    }
 }

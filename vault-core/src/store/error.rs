@@ -149,6 +149,12 @@ pub enum StoreError {
         /// Where it was looked for.
         location: String,
     },
+    /// What was given at a server ended while it was read, or was taken back.
+    #[error("what was given at {location} has ended, or was taken back")]
+    GrantEnded {
+        /// Where it was.
+        location: String,
+    },
     /// The location is a vault on a server, and nothing is known of that server.
     #[error("this machine has not joined {server}")]
     NotJoined {
@@ -219,6 +225,7 @@ impl StoreError {
             Self::NotAVault { .. }
             | Self::Gone { .. }
             | Self::NoSuchVault { .. }
+            | Self::GrantEnded { .. }
             | Self::WrongVault { .. } => StoreErrorKind::NoVault,
             Self::Exists { .. } | Self::NotEmpty { .. } | Self::Busy { .. } => StoreErrorKind::Conflict,
             Self::TooLarge { .. }

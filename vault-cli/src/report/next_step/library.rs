@@ -80,6 +80,9 @@ fn for_grant(error: &Error) -> Option<String> {
         Error::NoSuchGrant { .. } => {
             "see what you were given: `vault inbox`; what you gave away: `vault grants`".to_owned()
         }
+        Error::Store(StoreError::GrantEnded { .. }) => {
+            "ask who gave it for another; what is in the target is whole files, without the rest".to_owned()
+        }
         Error::GrantForged { .. } | Error::Link(_) => {
             "do not use it: it was changed on its way, or is from somebody else; ask who gave it".to_owned()
         }

@@ -17,6 +17,10 @@ impl GrantedObjects {
             NetError::TooLong { length: size, limit, .. } => {
                 StoreError::TooLarge { location, key: *key, size, limit }
             }
+            // That everything is missing at once is no damage.
+            source if source.kind() == NetErrorKind::NotFound && self.has_ended() => {
+                StoreError::GrantEnded { location }
+            }
             source if source.kind() == NetErrorKind::NotFound => StoreError::NotFound { location, key: *key },
             source => StoreError::Server { location, op: "read an object of", source: source.into() },
         }
