@@ -4,20 +4,16 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::authority::{Authority, Pin};
+use super::secret_url::{self, Parts};
 use crate::crypto::hash;
 use crate::crypto::mac::{self, BadMac, MAC_BYTES};
 use crate::crypto::random::{Random, RandomUnavailable};
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::VerifyingKey;
 use crate::id::InviteId;
-
-/// Characters of 32 bytes in base64url without padding.
-const SECRET_CHARACTERS: usize = 43;
 
 /// `https://HOST[:PORT]/join/INVITE#SECRET[.PIN]`.
 pub struct InviteUrl {
@@ -53,21 +49,13 @@ impl InviteUrl {
 
     /// Parses the URL; blanks around it are ignored.
     pub fn parse(text: &str) -> Result<Self, ParseInviteError> {
-        parse(text.trim()).ok_or(ParseInviteError)
+        parse(text).ok_or(ParseInviteError)
     }
 
     /// The URL. **It is the secret.**
     pub fn expose(&self) -> Zeroizing<String> {
-        let mut url = Zeroizing::new(String::with_capacity(512));
-        for part in ["https://", &self.authority.to_string(), &super::v1::paths::invite(&self.invite), "#"] {
-            url.push_str(part);
-        }
-        URL_SAFE_NO_PAD.encode_string(self.secret.expose(), &mut url);
-        if let Some(pin) = &self.pin {
-            url.push('.');
-            url.push_str(&pin.to_string());
-        }
-        url
+        let path = super::v1::paths::invite(&self.invite);
+        secret_url::write(&self.authority, &path, &self.secret, self.pin.as_ref())
     }
 
     /// The key of the invite's MACs.
@@ -77,25 +65,8 @@ impl InviteUrl {
 }
 
 fn parse(text: &str) -> Option<InviteUrl> {
-    let (authority, rest) = text.strip_prefix("https://")?.split_once("/join/")?;
-    let (invite, fragment) = rest.split_once('#')?;
-    let (secret, pin) = match fragment.split_once('.') {
-        Some((secret, pin)) => (secret, Some(Pin::parse(pin)?)),
-        None => (fragment, None),
-    };
-    if secret.len() != SECRET_CHARACTERS {
-        return None;
-    }
-    let secret = Secret::fill_with(|out| match URL_SAFE_NO_PAD.decode_slice(secret, out) {
-        Ok(32) => Ok(()),
-        _ => Err(()),
-    });
-    Some(InviteUrl {
-        authority: Authority::parse(authority)?,
-        invite: InviteId::parse(invite).ok()?,
-        secret: secret.ok()?,
-        pin,
-    })
+    let Parts { authority, id, secret, pin } = secret_url::parse(text, "/join/")?;
+    Some(InviteUrl { authority, invite: InviteId::parse(id).ok()?, secret, pin })
 }
 
 impl fmt::Debug for InviteUrl {
@@ -143,6 +114,9 @@ impl InviteAuth {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
     use crate::crypto::random::FixedRandom;
 

@@ -5,20 +5,16 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::authority::{Authority, Pin};
 use super::encoding::{from_base64url, to_base64url};
+use super::secret_url::{self, Parts};
 use crate::crypto::hash::object_hash;
 use crate::crypto::mac;
 use crate::crypto::random::{Random, RandomUnavailable};
 use crate::crypto::secret::Secret;
 use crate::id::GrantId;
-
-/// Characters of 32 bytes in base64url without padding.
-const SECRET_CHARACTERS: usize = 43;
 
 /// `https://HOST[:PORT]/s/GRANT#SECRET[.PIN]`.
 pub struct LinkUrl {
@@ -98,45 +94,19 @@ impl LinkUrl {
 
     /// Parses the URL; blanks around it are ignored.
     pub fn parse(text: &str) -> Result<Self, ParseLinkError> {
-        parse(text.trim()).ok_or(ParseLinkError)
+        parse(text).ok_or(ParseLinkError)
     }
 
     /// The URL. **It is the secret.**
     pub fn expose(&self) -> Zeroizing<String> {
-        let mut url = Zeroizing::new(String::with_capacity(512));
-        for part in ["https://", &self.authority.to_string(), &super::v1::paths::link_page(&self.grant), "#"]
-        {
-            url.push_str(part);
-        }
-        URL_SAFE_NO_PAD.encode_string(self.secret.0.expose(), &mut url);
-        if let Some(pin) = &self.pin {
-            url.push('.');
-            url.push_str(&pin.to_string());
-        }
-        url
+        let path = super::v1::paths::link_page(&self.grant);
+        secret_url::write(&self.authority, &path, &self.secret.0, self.pin.as_ref())
     }
 }
 
 fn parse(text: &str) -> Option<LinkUrl> {
-    let (authority, rest) = text.strip_prefix("https://")?.split_once("/s/")?;
-    let (grant, fragment) = rest.split_once('#')?;
-    let (secret, pin) = match fragment.split_once('.') {
-        Some((secret, pin)) => (secret, Some(Pin::parse(pin)?)),
-        None => (fragment, None),
-    };
-    if secret.len() != SECRET_CHARACTERS {
-        return None;
-    }
-    let secret = Secret::fill_with(|out| match URL_SAFE_NO_PAD.decode_slice(secret, out) {
-        Ok(32) => Ok(()),
-        _ => Err(()),
-    });
-    Some(LinkUrl {
-        authority: Authority::parse(authority)?,
-        grant: GrantId::parse(grant).ok()?,
-        secret: LinkSecret(secret.ok()?),
-        pin,
-    })
+    let Parts { authority, id, secret, pin } = secret_url::parse(text, "/s/")?;
+    Some(LinkUrl { authority, grant: GrantId::parse(id).ok()?, secret: LinkSecret(secret), pin })
 }
 
 impl fmt::Debug for LinkUrl {

@@ -16,6 +16,7 @@ pub mod name;
 pub mod problem;
 pub mod ranges;
 pub mod receipt;
+mod secret_url;
 pub mod signing;
 pub mod v1;
 
