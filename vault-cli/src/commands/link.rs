@@ -4,24 +4,19 @@
 
 use std::path::PathBuf;
 
-use vault_core::chunk::compress::Level;
 use vault_core::keys::age_file::MAX_WORK_FACTOR;
 use vault_core::keys::{ExposeSecret as _, SecretString};
-use vault_core::ops::grants::{self, LinkOptions, ShareOptions, Shared};
+use vault_core::ops::grants::{LinkOptions, Shared};
 use vault_core::wire::link::{LinkSecret, LinkUrl};
 use zeroize::Zeroizing;
 
-use super::share::resolve;
+use super::giving::{Giving, Receivers};
 use crate::context::Context;
 use crate::error::{CliError, ShareError};
 use crate::exit::Exit;
-use crate::filter::FilterOptions;
-use crate::spec::{self, Spec};
-use crate::ui::progress::Display;
 use crate::ui::qr::Code;
 use crate::ui::{Verbosity, eprint_line, json, prompt, summary};
 use crate::unlock;
-use crate::values::until::{Until, until};
 
 /// Make a link to a folder or file of a snapshot
 ///
@@ -32,13 +27,8 @@ use crate::values::until::{Until, until};
     vault link photos:latest:/Trip --expires 7d --max-downloads 5\n  \
     vault link photos:latest:/Trip --passphrase --qr")]
 pub(crate) struct Link {
-    /// Snapshot (latest, an id, a date), and a path in it
-    #[arg(value_name = "SNAP[:PATH]", value_parser = spec::parser())]
-    what: Spec,
-
-    /// Until when: a time from now as in 7d, or a date [default: until it is taken back]
-    #[arg(long, value_name = "TIME|DATE", value_parser = until)]
-    expires: Option<Until>,
+    #[command(flatten)]
+    giving: Giving,
 
     /// How often it may be fetched
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -59,9 +49,6 @@ pub(crate) struct Link {
     /// Work that a passphrase costs, as power of two, for tests
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_WORK_FACTOR)))]
     work_factor: Option<u8>,
-
-    #[command(flatten)]
-    filter: FilterOptions,
 }
 
 /// A link that was made.
@@ -79,15 +66,15 @@ pub(crate) struct Made {
 impl Link {
     /// Makes the link and prints it.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        let expires = resolve(context, self.expires)?;
-        let location = context.location_of(&self.what)?;
+        let expires = self.giving.end(context)?;
+        let location = context.location_of(&self.giving.what)?;
         let Some(url) = location.server() else {
             return Err(ShareError::LinkNeedsServer { location: location.to_string() }.into());
         };
         let joined = context.joined_server(Some(&url.to_string()))?;
         let mut vault = context.open(&location)?;
         let reader = context.unlock(&vault)?;
-        let snapshot = context.snapshot_among(&vault, &reader, &self.what, &self.filter)?;
+        let snapshot = self.giving.snapshot(context, &vault, &reader)?;
         let passphrase = self.passphrase()?;
         let secret = LinkSecret::generate(context.random())?;
         let link = LinkOptions {
@@ -95,20 +82,8 @@ impl Link {
             downloads: self.max_downloads,
             passphrase: passphrase.as_ref().map(|passphrase| (passphrase, self.work_factor)),
         };
-        let options = ShareOptions {
-            snapshot,
-            path: self.what.path.clone(),
-            to: Vec::new(),
-            link: Some(link),
-            expires,
-            level: Level::DEFAULT,
-        };
-        let device = context.device()?;
-        let display = Display::new(context.ui);
-        let around = context.around(&display)?;
-        let shared = grants::share(&mut vault, &reader, &device, &options, &around)
-            .map_err(|error| context.explain(error))?;
-        display.finish();
+        let receivers = Receivers { to: Vec::new(), link: Some(link) };
+        let shared = self.giving.give(context, (&mut vault, &reader, snapshot), (receivers, expires))?;
 
         let authority = joined.url.authority().clone();
         let url = LinkUrl { authority, grant: shared.grant, secret, pin: joined.pin }.expose();

@@ -19,6 +19,7 @@ pub(crate) mod export;
 pub(crate) mod find;
 pub(crate) mod forget;
 pub(crate) mod get;
+mod giving;
 pub(crate) mod grants;
 pub(crate) mod inbox;
 pub(crate) mod init;

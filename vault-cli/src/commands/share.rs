@@ -2,21 +2,17 @@
 //!
 //! What was given is stored in the vault, and nothing is copied: who is given it reads it there.
 
-use vault_core::chunk::compress::Level;
 use vault_core::log::{MAX_ADDRESSEES, PqPolicy};
-use vault_core::ops::grants::{self, ShareOptions, ShareTo, Shared};
+use vault_core::ops::grants::{ShareTo, Shared};
 use vault_core::vault::Vault;
 
+use super::giving::{Giving, Receivers};
 use crate::contacts::Addressee;
 use crate::context::Context;
 use crate::error::{CliError, ShareError};
 use crate::exit::Exit;
-use crate::filter::FilterOptions;
 use crate::granted::id_of_recipient;
-use crate::spec::{self, Spec};
-use crate::ui::progress::Display;
 use crate::ui::{json, summary};
-use crate::values::until::{Until, until};
 
 /// Give a folder or file of a snapshot to contacts
 ///
@@ -30,20 +26,12 @@ use crate::values::until::{Until, until};
     vault share photos:latest:/Trip --to anna --to bob --expires 30d\n  \
     vault share 2026-11-22:/letter.odt --to anna --vault ./my-vault")]
 pub(crate) struct Share {
-    /// Snapshot (latest, an id, a date), and a path in it
-    #[arg(value_name = "SNAP[:PATH]", value_parser = spec::parser())]
-    what: Spec,
+    #[command(flatten)]
+    giving: Giving,
 
     /// A contact to give it to (may be repeated): see `vault contact list`
     #[arg(long, value_name = "NAME", required = true)]
     to: Vec<String>,
-
-    /// Until when: a time from now as in 30d, or a date [default: until it is taken back]
-    #[arg(long, value_name = "TIME|DATE", value_parser = until)]
-    expires: Option<Until>,
-
-    #[command(flatten)]
-    filter: FilterOptions,
 }
 
 /// What was given to contacts.
@@ -59,11 +47,11 @@ pub(crate) struct Given {
 impl Share {
     /// Gives it, and says to whom.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, CliError> {
-        let expires = resolve(context, self.expires)?;
+        let expires = self.giving.end(context)?;
         if self.to.len() > MAX_ADDRESSEES {
             return Err(ShareError::TooMany { asked: self.to.len(), most: MAX_ADDRESSEES }.into());
         }
-        let location = context.location_of(&self.what)?;
+        let location = context.location_of(&self.giving.what)?;
         let mut vault = context.open(&location)?;
         let named = |name: &String| Addressee::named(context, name);
         let to: Vec<_> = self.to.iter().map(named).collect::<Result<_, _>>()?;
@@ -73,20 +61,9 @@ impl Share {
         }
         to.iter().try_for_each(|addressee| check_policy(&vault, addressee))?;
         let reader = context.unlock(&vault)?;
-        let options = ShareOptions {
-            snapshot: context.snapshot_among(&vault, &reader, &self.what, &self.filter)?,
-            path: self.what.path.clone(),
-            to: to.iter().map(share_to).collect(),
-            link: None,
-            expires,
-            level: Level::DEFAULT,
-        };
-        let device = context.device()?;
-        let display = Display::new(context.ui);
-        let around = context.around(&display)?;
-        let shared = grants::share(&mut vault, &reader, &device, &options, &around)
-            .map_err(|error| context.explain(error))?;
-        display.finish();
+        let snapshot = self.giving.snapshot(context, &vault, &reader)?;
+        let receivers = Receivers { to: to.iter().map(share_to).collect(), link: None };
+        let shared = self.giving.give(context, (&mut vault, &reader, snapshot), (receivers, expires))?;
 
         let directory = location.directory().map(|_| location.to_string());
         let given = Given { shared, to, expires, directory };
@@ -94,12 +71,6 @@ impl Share {
         context.ui.result(&document, &summary::grants::shared(&given)).map_err(CliError::Output)?;
         Ok(Exit::Done)
     }
-}
-
-/// The end that was asked for, which must be to come.
-pub(super) fn resolve(context: &Context, expires: Option<Until>) -> Result<Option<u64>, CliError> {
-    let resolve = |until: Until| until.resolve(context.now()).ok_or(ShareError::ExpiresBefore);
-    Ok(expires.map(resolve).transpose()?)
 }
 
 fn share_to(addressee: &Addressee) -> ShareTo {
