@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tempfile::TempDir;
@@ -17,13 +17,13 @@ use vault_core::log::{Body, Grant, Refusal, Role};
 use vault_core::ops::Surroundings;
 use vault_core::ops::compact::compact;
 use vault_core::ops::grants::{
-    LinkOptions, Means, Offer, Opened, Sender, ShareOptions, ShareTo, Shared, given, open, revoke, share,
+    LinkOptions, Means, Offer, Opened, Sender, ShareOptions, ShareTo, Shared, given, revoke, share,
 };
 use vault_core::ops::list::{ListOptions, list};
 use vault_core::ops::membership::History;
 use vault_core::ops::prune::prune;
 use vault_core::ops::restore::restore;
-use vault_core::progress::{Amount, Notice, Phase, Progress, Severity};
+use vault_core::progress::Severity;
 use vault_core::store::location::Access;
 use vault_core::store::{ObjectKey, ObjectKind, Store};
 use vault_core::vault::LocalPaths;
@@ -31,7 +31,7 @@ use vault_core::wire::link::LinkSecret;
 use vault_core::wire::ranges::{PackRanges, Ranges};
 use vault_tests::deleting::{COMPACT_ALL, PRUNE_ALL};
 use vault_tests::members::{Member, add_append_only_device};
-use vault_tests::{TestVault, TreeFixture, assert_same_tree, noise};
+use vault_tests::{Meanwhile, TestVault, TreeFixture, assert_same_tree, noise};
 
 /// Somebody who is given things, with a machine of their own.
 struct Guest {
@@ -63,7 +63,7 @@ impl Guest {
         let sender = Sender { user: vault.identity.user_id(), device_key: device.signing().verifying_key() };
         let id = *self.identity.user_id().as_bytes();
         let means = Means::Addressee { id, identity: self.identity.age(), sender };
-        open(offer, &means, store_of(vault), self.local(offer.grant()))
+        offer.unseal(&means)?.open(store_of(vault), self.local(offer.grant()))
     }
 
     /// Restores all of a grant.
@@ -358,25 +358,6 @@ fn what_has_expired_is_kept_no_longer() {
     assert_eq!((what.name.as_slice(), what.files), (&b"Trip"[..], 34));
 }
 
-/// Does something once, when the first item is done.
-struct Once<'a>(Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>);
-
-impl<'a> Once<'a> {
-    fn new(what: impl FnOnce() + Send + 'a) -> Self {
-        Self(Mutex::new(Some(Box::new(what))))
-    }
-}
-
-impl Progress for Once<'_> {
-    fn phase(&self, _: Phase) {}
-    fn expect(&self, _: Amount) {}
-    fn advance(&self, _: Amount) {
-        let what = self.0.lock().unwrap().take();
-        what.into_iter().for_each(|what| what());
-    }
-    fn notice(&self, _: &Notice<'_>) {}
-}
-
 #[test]
 fn what_is_given_while_others_delete_it_is_kept() {
     let (vault, tree) = (TestVault::with_small_chunks(), source());
@@ -390,10 +371,10 @@ fn what_is_given_while_others_delete_it_is_kept() {
     let shared = thread::scope(|scope| {
         // While the grant is made, its snapshot is forgotten, and a prune finds that nothing needs the packs.
         let vault = &vault;
-        let begin_to_delete = Once::new(move || {
+        let begin_to_delete = Meanwhile::once(move || {
             vault.forget(&[snapshot]);
             scope.spawn(move || {
-                let wait = Once::new(move || {
+                let wait = Meanwhile::once(move || {
                     surveyed.send(()).unwrap();
                     was_granted.recv().unwrap();
                 });
@@ -458,7 +439,7 @@ fn a_guest_asks_for_no_byte_that_is_not_listed() {
     let id = *guest.identity.user_id().as_bytes();
     let means = Means::Addressee { id, identity: guest.identity.age(), sender };
 
-    let opened = open(&offer, &means, Arc::new(listed), guest.local(offer.grant())).unwrap();
+    let opened = offer.unseal(&means).unwrap().open(Arc::new(listed), guest.local(offer.grant())).unwrap();
 
     let target = tempfile::tempdir().unwrap();
     restore_opened(&vault, &opened, target.path()).unwrap();
@@ -534,7 +515,7 @@ fn whoever_has_the_link_and_the_passphrase_has_the_grant() {
     let machine = tempfile::tempdir().unwrap();
     let open_with = |secret, passphrase| {
         let local = LocalPaths { state: machine.path().join("state"), cache: machine.path().join("cache") };
-        open(&offer, &Means::Link { secret, passphrase }, store_of(&vault), local)
+        offer.unseal(&Means::Link { secret, passphrase })?.open(store_of(&vault), local)
     };
 
     let terms = offer.grant().link.as_ref().unwrap();
@@ -569,7 +550,8 @@ fn who_may_not_change_things_gives_nothing_away() {
     let sender = Sender { user: editor.id(), device_key: editor.device.signing().verifying_key() };
     let id = *guest.identity.user_id().as_bytes();
     let means = Means::Addressee { id, identity: guest.identity.age(), sender };
-    assert!(open(&offer, &means, store_of(&vault), guest.local(offer.grant())).is_ok());
+    let opened = offer.unseal(&means).unwrap().open(store_of(&vault), guest.local(offer.grant()));
+    assert!(opened.is_ok());
     // The owner takes back what an editor gave.
     assert!(revoke(&mut vault.open().unwrap(), &vault.device, &shared.grant, &vault.around()).unwrap());
 }
@@ -612,7 +594,7 @@ fn keys_of_others_are_refused() {
     let id = *guest.identity.user_id().as_bytes();
     let means = Means::Addressee { id, identity: guest.identity.age(), sender };
 
-    let refused = open(&offer, &means, store_of(&vault), guest.local(offer.grant()));
+    let refused = offer.unseal(&means).err().unwrap();
 
-    assert!(matches!(refused, Err(Error::GrantForged { .. })));
+    assert!(matches!(refused, Error::GrantForged { .. }), "{refused:?}");
 }

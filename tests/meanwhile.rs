@@ -5,8 +5,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use vault_core::error::Error;
@@ -18,43 +17,13 @@ use vault_core::ops::backup::{
 };
 use vault_core::ops::check::{CheckOptions, check};
 use vault_core::ops::copy::{Copied, CopyOptions, copy};
-use vault_core::progress::{Amount, Notice, Phase, Progress};
+use vault_core::progress::Progress;
 use vault_core::store::fault::{Fault, FaultyStore};
 use vault_core::store::{DirectoryStore, ObjectKey, ObjectKind, Put};
 use vault_core::vault::Vault;
 use vault_core::vault::stat_cache::StatCache;
 use vault_tests::damage::files_below;
-use vault_tests::{TestVault, TreeFixture, assert_same_tree, local_below, noise};
-
-/// Does something once, when a number of items is done.
-struct Meanwhile<'a> {
-    after: u64,
-    done: AtomicU64,
-    what: Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>,
-}
-
-impl<'a> Meanwhile<'a> {
-    fn after(after: u64, what: impl FnOnce() + Send + 'a) -> Self {
-        Self { after, done: AtomicU64::new(0), what: Mutex::new(Some(Box::new(what))) }
-    }
-
-    fn has_happened(&self) -> bool {
-        self.what.lock().unwrap().is_none()
-    }
-}
-
-impl Progress for Meanwhile<'_> {
-    fn phase(&self, _: Phase) {}
-    fn expect(&self, _: Amount) {}
-    fn advance(&self, done: Amount) {
-        let before = self.done.fetch_add(done.items, Ordering::Relaxed);
-        if before < self.after && before + done.items >= self.after {
-            let what = self.what.lock().unwrap().take();
-            what.into_iter().for_each(|what| what());
-        }
-    }
-    fn notice(&self, _: &Notice<'_>) {}
-}
+use vault_tests::{Meanwhile, TestVault, TreeFixture, assert_same_tree, local_below, noise};
 
 fn source() -> TreeFixture {
     let tree = TreeFixture::new();

@@ -1,7 +1,6 @@
 //! Several people in one vault: what each can read, and from when on; and what is over when one is removed.
 
 use std::fs;
-use std::sync::Mutex;
 
 use vault_core::chunk::compress::{Compressor, Level};
 use vault_core::crypto::hash::{chunk_hash, chunk_id};
@@ -21,14 +20,13 @@ use vault_core::ops::enroll::enroll;
 use vault_core::ops::membership::{self, History};
 use vault_core::ops::prune::prune;
 use vault_core::ops::snapshots::snapshots;
-use vault_core::progress::{Amount, Notice, Phase, Progress};
 use vault_core::store::{ObjectKey, ObjectKind, Put};
 use vault_core::vault::packer::{Gatherer, Packer};
 use vault_core::vault::session::Session;
 use vault_tests::damage::files_below;
 use vault_tests::deleting::{COMPACT_ALL, PRUNE_ALL};
 use vault_tests::members::Member;
-use vault_tests::{TestVault, TreeFixture, assert_same_tree, noise};
+use vault_tests::{Meanwhile, TestVault, TreeFixture, assert_same_tree, noise};
 
 fn source() -> TreeFixture {
     let tree = TreeFixture::new();
@@ -210,19 +208,6 @@ fn who_was_removed_opens_nothing_that_is_stored_afterwards() {
     vault.assert_clean();
 }
 
-/// Does something once, in the middle of an operation.
-struct Once<'a>(Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>);
-
-impl Progress for Once<'_> {
-    fn phase(&self, _: Phase) {}
-    fn expect(&self, _: Amount) {}
-    fn advance(&self, _: Amount) {
-        let what = self.0.lock().unwrap().take();
-        what.into_iter().for_each(|what| what());
-    }
-    fn notice(&self, _: &Notice<'_>) {}
-}
-
 #[test]
 fn owners_who_begin_an_epoch_at_the_same_time_leave_a_vault_that_opens() {
     let (vault, tree) = (TestVault::new(), source());
@@ -268,7 +253,7 @@ fn a_backup_goes_on_in_the_epoch_that_begins_while_it_runs() {
             }
             Some(history) => drop(member.admit(Role::Reader, history).unwrap()),
         };
-        let progress = Once(Mutex::new(Some(Box::new(change))));
+        let progress = Meanwhile::once(change);
         let around = Surroundings { progress: &progress, ..vault.around() };
         let options = TestVault::options(&[&tree.path()]);
         let saved = backup(&mut vault.open().unwrap(), &vault.device, &options, &around).unwrap();

@@ -23,5 +23,5 @@ mod strip;
 mod tests;
 
 pub use given::{GivenContents, GivenInfo, given, revoke};
-pub use open::{Means, Offer, Opened, Sender, Unsealed, open};
+pub use open::{Means, Offer, Opened, Sender, Unsealed};
 pub use share::{LinkOptions, ShareOptions, ShareTo, Shared, share};

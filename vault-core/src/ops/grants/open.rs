@@ -196,16 +196,6 @@ impl Unsealed<'_> {
     }
 }
 
-/// Opens a grant at once: [`Offer::unseal`], then [`Unsealed::open`].
-pub fn open(
-    offer: &Offer,
-    means: &Means<'_>,
-    store: Arc<dyn Store>,
-    local: LocalPaths,
-) -> Result<Opened, Error> {
-    offer.unseal(means)?.open(store, local)
-}
-
 fn segment_keys(
     offer: &Offer,
     session: &SessionKey,

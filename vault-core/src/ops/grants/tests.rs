@@ -181,7 +181,8 @@ fn the_keys_of_a_grant_open_what_is_granted_and_no_other_segment_of_any_pack() {
         Means::Addressee { id: *world.guest.user_id().as_bytes(), identity: world.guest.age(), sender };
     let local =
         LocalPaths { state: world.root.path().join("g/state"), cache: world.root.path().join("g/cache") };
-    let opened = open(&Offer::read(&stored).unwrap(), &means, vault.shared_store(), local).unwrap();
+    let offer = Offer::read(&stored).unwrap();
+    let opened = offer.unseal(&means).unwrap().open(vault.shared_store(), local).unwrap();
     let held = held(&world, &vault, &granted.grant, &opened);
 
     let trip = chunks_below(&owner, &vault, snapshot, "Trip");
