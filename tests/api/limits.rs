@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use vault_core::log::testing::{Machine, Person};
 use vault_core::wire::v1::paths;
 use vault_server::proxies::Proxies;
@@ -37,6 +38,16 @@ fn other_codings_paths_and_methods_are_refused_with_problems() {
     );
     assert_eq!(send(open("DELETE", paths::SERVER)), (405, "method".to_owned()));
     for path in ["/", "/v1", "/v1/nothing", "/v1//server", "/v1/%73erver", "/v1/x/../server", "/v1/server/"] {
+        assert_eq!(send(open("GET", path)), (404, "not_found".to_owned()), "{path}");
+    }
+    for path in ["/v2", "/v2/server", "/v10/vaults"] {
+        let answer = server.send(&open("GET", path));
+        assert_eq!(
+            (answer.problem(), &answer.json()["protocol"]),
+            ((426, "protocol".to_owned()), &json!([1]))
+        );
+    }
+    for path in ["/v", "/v01/server", "/vx", "/v-1", "/v99999999999/server"] {
         assert_eq!(send(open("GET", path)), (404, "not_found".to_owned()), "{path}");
     }
     assert_eq!(send(open("POST", paths::JOIN)), (411, "length_required".to_owned()));

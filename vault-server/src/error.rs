@@ -10,7 +10,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use vault_core::log::Head;
 use vault_core::wire::problem::PROBLEM_JSON;
-use vault_core::wire::{Code, Millis, Problem};
+use vault_core::wire::{Code, Millis, PROTOCOL, Problem};
 
 use crate::body::BodyError;
 use crate::db::DbError;
@@ -40,6 +40,9 @@ pub enum ApiError {
         /// The server's time in milliseconds.
         server_time: u64,
     },
+    /// The path is of a version of the protocol that is not spoken here.
+    #[error("this server speaks another version of the protocol")]
+    OtherProtocol,
     /// The number is taken.
     #[error("another statement or entry has this number already")]
     Taken {
@@ -106,6 +109,7 @@ impl ApiError {
             Self::Plain { code, .. } => *code,
             Self::Unauthorized => Code::Unauthorized,
             Self::ClockSkew { .. } => Code::ClockSkew,
+            Self::OtherProtocol => Code::Protocol,
             Self::Taken { .. } => Code::Taken,
             Self::StatementRefused { .. } => Code::StatementRefused,
             Self::EntryRefused { .. } => Code::EntryRefused,
@@ -145,6 +149,7 @@ impl ApiError {
         match self {
             Self::Plain { detail, .. } => problem.with_detail(detail.clone()),
             Self::ClockSkew { server_time } => Problem { server_time: Some(Millis(*server_time)), ..problem },
+            Self::OtherProtocol => Problem { protocol: Some(vec![PROTOCOL]), ..problem },
             Self::Taken { head } => Problem { head: head.map(Into::into), ..problem },
             Self::StatementRefused { reason } | Self::EntryRefused { reason } => {
                 Problem { reason: Some(reason.clone()), ..problem }

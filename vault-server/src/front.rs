@@ -13,8 +13,8 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use vault_core::id::DeviceId;
-use vault_core::wire::Code;
 use vault_core::wire::limits::{HEAD_BYTES, HEADERS};
+use vault_core::wire::{Code, Number, PROTOCOL};
 
 use crate::config::Tls;
 use crate::error::ApiError;
@@ -107,7 +107,16 @@ fn check_head(request: &ServiceRequest) -> Result<(), ApiError> {
     if path.contains('%') || path.contains("//") || path.split('/').any(|part| part == "." || part == "..") {
         return Err(ApiError::not_found());
     }
+    if version_of(path).is_some_and(|version| version != PROTOCOL) {
+        return Err(ApiError::OtherProtocol);
+    }
     Ok(())
+}
+
+/// The version of the protocol that a path is of: 2 for `/v2` and all below it.
+fn version_of(path: &str) -> Option<u32> {
+    let number = path.strip_prefix("/v")?.split('/').next()?;
+    Number::parse(number).and_then(|Number(version)| u32::try_from(version).ok())
 }
 
 fn finish(mut response: ServiceResponse<BoxBody>, state: &State) -> ServiceResponse<BoxBody> {
