@@ -91,12 +91,26 @@ class Bench:
         return process
 
     def load(self, *words):
-        """What a job of `load` found, one line for each thing it measured."""
+        """What a job of `load` found, one line for each thing it measured, and what the machine gave for it."""
+        before = self.spent()
         done = subprocess.run([self.path("load"), *map(str, words)], capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"server.py: load {' '.join(map(str, words))}:\n{done.stderr}")
+        server, stolen, whole = (after - first for after, first in zip(self.spent(), before))
         found = [json.loads(line) for line in done.stdout.splitlines()]
+        for line in found:
+            line["stolen"] = 100 * stolen / max(whole, 1)
+            if "requests" in line:
+                line["server_us"] = 1e6 * server / os.sysconf("SC_CLK_TCK") / line["requests"]
         self.found += found
+
+    def spent(self):
+        """Ticks of the processors: those that the server used, those that the host took, and all."""
+        with open(f"/proc/{self.server.pid}/stat") as file:
+            user, system = file.read().rpartition(")")[2].split()[11:13]
+        with open("/proc/stat") as file:
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+        return int(user) + int(system), ticks[7], sum(ticks)
 
     # The servers
 
@@ -229,8 +243,12 @@ class Bench:
         for what in ("head", "object"):
             rows.append((f"signed GET of a {what}, 64 connections, /s", self.values("per_second", job="gets", what=what)))
             rows.append(("… p99, ms", self.values("p99_ms", job="gets", what=what)))
+            rows.append(("… processor time of the server, µs each", self.values("server_us", job="gets", what=what)))
+            rows.append(("… of the processors the host took, %", self.values("stolen", job="gets", what=what)))
         rows.append(("appends to 64 vaults, /s", self.values("per_second", job="appends")))
         rows.append(("… p99, ms", self.values("p99_ms", job="appends")))
+        rows.append(("… processor time of the server, µs each", self.values("server_us", job="appends")))
+        rows.append(("… of the processors the host took, %", self.values("stolen", job="appends")))
         rows.append(("64 uploads of 16 MiB at once, MiB/s", self.values("mib_per_second", job="uploads")))
         rows.append(("… peak memory of the server, MiB", self.values("peak_mib", job="uploads")))
         for way in ("local", "loopback"):
