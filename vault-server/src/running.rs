@@ -276,7 +276,7 @@ async fn prepare(
     }
     let (stopping, stopped) = watch::channel(false);
     let state = web::Data::new(State {
-        logs: Logs::new(config.limits.log_cache),
+        logs: Logs::new(config.limits.log_cache, parts.receipt_key.verifying_key()),
         ranges: GrantRanges::new(RANGES_IN_MEMORY),
         limiter: Limiter::new(&config.limits),
         config,

@@ -45,6 +45,7 @@ impl<const N: usize> Secret<N> {
     }
 
     /// The same secret once more, where two owners need it. Not `Clone`, so that it is never done in passing.
+    #[cfg(feature = "client")]
     pub(crate) fn duplicate(&self) -> Self {
         Self(self.0.clone())
     }

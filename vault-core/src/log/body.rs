@@ -67,6 +67,18 @@ impl Body {
     }
 }
 
+impl Body {
+    /// Drops what is sealed, which the log itself never reads; how many bytes that were.
+    pub(super) fn drop_sealed(&mut self) -> u64 {
+        match self {
+            Self::Commit(commit) => commit.drop_sealed(),
+            Self::Grant(grant) => grant.drop_sealed(),
+            Self::Annotate(annotate) => std::mem::take(&mut annotate.body).len() as u64,
+            _ => 0,
+        }
+    }
+}
+
 /// The fields of a body, as far as they have been read.
 pub(super) enum BodyFields {
     Genesis(GenesisFields),

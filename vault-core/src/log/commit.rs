@@ -29,6 +29,12 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Drops envelope and body; how many bytes.
+    pub(super) fn drop_sealed(&mut self) -> u64 {
+        let sealed = [&mut self.session_envelope, &mut self.body];
+        sealed.into_iter().map(|sealed| std::mem::take(sealed).len() as u64).sum()
+    }
+
     pub(super) fn pairs(&self) -> usize {
         if self.replaces.is_empty() { 7 } else { 8 }
     }

@@ -8,6 +8,8 @@
 //! that statement, and by `prev` those of every one before, so they are the bytes that were verified then. If the hash is
 //! another one, or the log ends before, everything read is dropped.
 
+use std::convert::Infallible;
+
 use super::error::LogError;
 use super::head::Head;
 use super::state::State;
@@ -95,6 +97,32 @@ pub fn follow<E: std::error::Error + 'static>(
     }
 }
 
+/// Folds statements that the reader has verified before: those after `state`, or all from the genesis on, the last of which is `remembered`.
+///
+/// The state comes out only if the last one has the remembered hash.
+pub fn replay<'s>(
+    state: Option<State>,
+    vault: &VaultId,
+    stored: impl IntoIterator<Item = &'s [u8]>,
+    remembered: Head,
+) -> Result<State, FollowError<Infallible>> {
+    let mut stored = stored.into_iter();
+    let mut state = match state {
+        Some(state) => state,
+        None => State::begin_with(vault, stored.next().ok_or(FollowError::Empty)?, Proof::LaterHead)?,
+    };
+    for stored in stored {
+        state.append_with(stored, Proof::LaterHead)?;
+    }
+    let reached = state.head();
+    check_remembered(Some(remembered), reached)?;
+    if reached.seq == remembered.seq {
+        Ok(state)
+    } else {
+        Err(FollowError::RolledBack { remembered, found_last: Some(reached.seq) })
+    }
+}
+
 /// Reads and folds what was appended since `state`, verifying every statement, and tells the new head.
 ///
 /// After an error the state holds the statements before the one at fault.
@@ -129,8 +157,6 @@ fn check_remembered<E: std::error::Error + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use proptest::prelude::*;
 
     use super::super::Body;
@@ -298,6 +324,60 @@ mod tests {
         assert_eq!(head, Ok(example.log.head(6)));
         assert_eq!(asked, [Seq(5), Seq(6), Seq(7)]);
         assert_eq!(state.snapshots().len(), 5);
+    }
+
+    fn replayed(log: &TestLog, from: usize, remembered: Head) -> Result<State, FollowError<Infallible>> {
+        let begun = (from > 0).then(|| {
+            let before = log.stored[..from].iter().map(|stored| &stored[..]);
+            replay(None, &log.vault, before, log.head(from - 1)).unwrap()
+        });
+        replay(begun, &log.vault, log.stored[from..].iter().map(|stored| &stored[..]), remembered)
+    }
+
+    #[test]
+    fn what_was_verified_before_is_replayed_in_any_parts_and_to_its_head_only() {
+        let log = Example::new().log;
+        for from in 0..log.stored.len() {
+            let state = replayed(&log, from, log.head(4)).unwrap();
+            assert_eq!((state.head(), state.snapshots().len()), (log.head(4), 3));
+
+            let forked = Head { hash: log.head(3).hash, ..log.head(4) };
+            assert!(matches!(replayed(&log, from, forked), Err(FollowError::Forked { .. })));
+            let mut shorter = log.clone();
+            shorter.stored.pop();
+            if from < shorter.stored.len() {
+                let error = replayed(&shorter, from, log.head(4)).unwrap_err();
+                assert!(matches!(error, FollowError::RolledBack { .. }), "{error}");
+            }
+        }
+        for (seq, byte) in (0..5).flat_map(|seq| (0..log.stored[seq].len()).map(move |byte| (seq, byte))) {
+            let mut changed = log.clone();
+            changed.stored[seq] = flipped(&log.stored[seq], byte, (byte % 8) as u8);
+            assert!(replayed(&changed, 0, log.head(4)).is_err(), "{seq}: {byte}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_keeps_nothing_sealed_says_the_same_of_everything_else() {
+        let mut example = Example::new();
+        let before = example.state();
+        let mut lean = before.clone();
+        lean.drop_sealed();
+        let dropped_first = lean.dropped_bytes();
+        example.log.push_commit(&example.nas, commit(1, 5)).push_commit(&example.nas, commit(1, 6));
+        for stored in &example.log.stored[5..] {
+            lean.append(stored).unwrap();
+        }
+
+        let whole = example.state();
+        assert_eq!((lean.head(), lean.snapshots().len()), (whole.head(), whole.snapshots().len()));
+        assert_eq!(lean.all_indexes().collect::<Vec<_>>(), whole.all_indexes().collect::<Vec<_>>());
+        let sealed = |state: &State| {
+            let sizes = state.snapshots().iter().map(|snapshot| &snapshot.commit);
+            sizes.map(|commit| (commit.body.len() + commit.session_envelope.len()) as u64).sum::<u64>()
+        };
+        assert_eq!((sealed(&lean), dropped_first), (0, sealed(&before)));
+        assert_eq!((lean.dropped_bytes(), whole.dropped_bytes()), (sealed(&whole), 0));
     }
 
     #[test]

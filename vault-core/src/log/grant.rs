@@ -61,6 +61,14 @@ pub struct LinkTerms {
 }
 
 impl Grant {
+    /// Drops envelopes, body and keys; how many bytes.
+    pub(super) fn drop_sealed(&mut self) -> u64 {
+        let own = [&mut self.session_envelope, &mut self.body, &mut self.keys];
+        let to = self.to.iter_mut().map(|to| &mut to.envelope);
+        let link = self.link.as_mut().map(|link| &mut link.envelope);
+        own.into_iter().chain(to).chain(link).map(|sealed| std::mem::take(sealed).len() as u64).sum()
+    }
+
     pub(super) fn pairs(&self) -> usize {
         9 + usize::from(self.link.is_some()) + usize::from(self.expires.is_some())
     }

@@ -51,7 +51,7 @@ pub use certificate::{certify_device, verify_certificate};
 pub use commit::Commit;
 pub use condemn::Condemn;
 pub use error::{LogError, MembershipFault, Refusal};
-pub use follow::{FollowError, extend, follow};
+pub use follow::{FollowError, extend, follow, replay};
 pub use forget::Forget;
 pub use genesis::{ChunkerParams, Genesis, PqPolicy};
 pub use grant::{Addressee, Grant, LinkTerms, MAX_ADDRESSEES, Revoke};

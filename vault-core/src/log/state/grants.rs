@@ -56,6 +56,11 @@ impl Grants {
         self.given.push(granted);
     }
 
+    /// Drops what is sealed of them; how many bytes.
+    pub(super) fn drop_sealed(&mut self) -> u64 {
+        self.given.iter_mut().map(|granted| granted.grant.drop_sealed()).sum()
+    }
+
     pub(super) fn revoke(&mut self, id: &GrantId) {
         self.given.retain(|granted| granted.grant.id != *id);
     }
@@ -112,6 +117,8 @@ impl State {
             snapshots: Snapshots::default(),
             objects: Objects::default(),
             grants: Grants::default(),
+            keeps_sealed: true,
+            dropped_bytes: 0,
         };
         let domain = grant.id.into();
         state.objects.add_indexes(domain, &grant.indexes);

@@ -45,6 +45,10 @@ pub struct State {
     snapshots: Snapshots,
     objects: Objects,
     grants: Grants,
+    /// Whether what is sealed is kept.
+    keeps_sealed: bool,
+    /// Bytes of what was not kept.
+    dropped_bytes: u64,
 }
 
 /// What the log says of one epoch, past or in force.
@@ -87,7 +91,22 @@ impl State {
             snapshots: Snapshots::default(),
             objects: Objects::default(),
             grants: Grants::default(),
+            keeps_sealed: true,
+            dropped_bytes: 0,
         })
+    }
+
+    /// Drops everything that is sealed, envelopes, bodies and keys, and keeps none of it from now on. For who verifies what is appended and
+    /// opens nothing.
+    pub fn drop_sealed(&mut self) {
+        if std::mem::take(&mut self.keeps_sealed) {
+            self.dropped_bytes = self.snapshots.drop_sealed() + self.grants.drop_sealed();
+        }
+    }
+
+    /// How many bytes of statements the state does not have because they were sealed.
+    pub fn dropped_bytes(&self) -> u64 {
+        self.dropped_bytes
     }
 
     /// Verifies the stored bytes of the next statement, without adding it.
@@ -109,8 +128,11 @@ impl State {
         verify::check_links(self, verified.get())?;
         let statement = verified.into_inner();
         let head = Head { seq: self.next_seq(), hash: statement.hash() };
-        let Payload { author, time, body, .. } = statement.into_payload();
+        let Payload { author, time, mut body, .. } = statement.into_payload();
         let seq = head.seq;
+        if !self.keeps_sealed {
+            self.dropped_bytes = self.dropped_bytes.saturating_add(body.drop_sealed());
+        }
         match body {
             Body::Genesis(_) => return Err(LogError::WrongSeq { expected: seq, found: Seq::GENESIS }),
             Body::Members(members) => self.set_members(members, seq),

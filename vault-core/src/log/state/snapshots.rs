@@ -61,6 +61,15 @@ impl Snapshots {
         self.live.push(snapshot);
     }
 
+    /// Drops what is sealed of them; how many bytes.
+    pub(super) fn drop_sealed(&mut self) -> u64 {
+        let of = |live: &mut Snapshot| {
+            let annotation = live.annotation.as_mut().map(|annotation| std::mem::take(&mut annotation.body));
+            live.commit.drop_sealed() + annotation.map_or(0, |body| body.len() as u64)
+        };
+        self.live.iter_mut().map(of).sum()
+    }
+
     /// Takes away those of the snapshots that are there. The ids are ascending.
     pub(super) fn forget(&mut self, ids: &[SnapshotId]) {
         self.live.retain(|snapshot| ids.binary_search(&snapshot.id).is_err());
