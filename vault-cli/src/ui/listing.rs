@@ -26,7 +26,7 @@ pub(crate) fn snapshots(list: &[SnapshotInfo], zone: &TimeZone) -> Table<7> {
         ("Files", Align::Right),
         ("Size", Align::Right),
         ("Tags", Align::Elastic),
-        ("Paths", Align::Elastic),
+        ("Paths", Align::Path),
     ]);
     for snapshot in list {
         let paths: Vec<String> = snapshot.paths.iter().map(|path| human::path(path)).collect();

@@ -13,6 +13,8 @@ pub(crate) enum Align {
     Left,
     /// Text that is shortened where a terminal is too narrow for all.
     Elastic,
+    /// The same, shortened in its middle: of a path both ends say something.
+    Path,
     /// Numbers.
     Right,
 }
@@ -67,7 +69,7 @@ impl<const N: usize> Table<N> {
             let cells = self.rows.iter().map(|row| width(&row[i]));
             cells.chain([width(self.columns[i].0)]).max().unwrap_or(0)
         });
-        let elastic = |i: &usize| self.columns[*i].1 == Align::Elastic;
+        let elastic = |i: &usize| matches!(self.columns[*i].1, Align::Elastic | Align::Path);
         while widths.iter().sum::<usize>() + GAP * N.saturating_sub(1) > limit {
             let widest = (0..N).filter(elastic).max_by_key(|i| widths[*i]);
             match widest.filter(|i| widths[*i] > LEAST) {
@@ -84,10 +86,12 @@ impl<const N: usize> Table<N> {
             if i > 0 {
                 line.push_str(&" ".repeat(GAP));
             }
-            let cell = shortened(cell, widths[i]);
+            let align = self.columns[i].1;
+            let end = if align == Align::Path { widths[i] / 2 } else { 0 };
+            let cell = shortened(cell, widths[i], end);
             let padding = " ".repeat(widths[i].saturating_sub(width(&cell)));
-            match self.columns[i].1 {
-                Align::Left | Align::Elastic => line.extend([&*cell, padding.as_str()]),
+            match align {
+                Align::Left | Align::Elastic | Align::Path => line.extend([&*cell, padding.as_str()]),
                 Align::Right => line.extend([padding.as_str(), &*cell]),
             }
         }
@@ -95,13 +99,15 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// The text, or its beginning with a sign that there was more.
-fn shortened(text: &str, columns: usize) -> Cow<'_, str> {
-    if width(text) <= columns {
+/// The text, or its beginning, a sign that there was more, and so many characters of its end.
+fn shortened(text: &str, columns: usize, end: usize) -> Cow<'_, str> {
+    let whole = width(text);
+    if whole <= columns {
         return Cow::Borrowed(text);
     }
-    let mut short: String = text.chars().take(columns.saturating_sub(1)).collect();
+    let mut short: String = text.chars().take(columns.saturating_sub(end + 1)).collect();
     short.push('…');
+    short.extend(text.chars().skip(whole - end));
     Cow::Owned(short)
 }
 
@@ -131,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_a_terminal_has_no_room_for_is_shortened() {
-        let columns = [Align::Left, Align::Elastic, Align::Elastic, Align::Elastic];
+        let columns = [Align::Left, Align::Elastic, Align::Elastic, Align::Path];
         let mut table = Table::new(columns.map(|align| ("Heading", align)));
         let row = ["3fa94c1e", "laptop.example.org", "short", "/home/alice/Pictures/of/a/trip"];
         table.push(row.map(str::to_owned));
@@ -142,8 +148,8 @@ mod tests {
         };
 
         assert_eq!(lines(None)[1], "3fa94c1e  laptop.example.org  short    /home/alice/Pictures/of/a/trip");
-        assert_eq!(lines(Some(60))[1], "3fa94c1e  laptop.example.org  short    /home/alice/Pictures…");
-        assert_eq!(lines(Some(45))[1], "3fa94c1e  laptop.exam…  short    /home/alice…");
+        assert_eq!(lines(Some(60))[1], "3fa94c1e  laptop.example.org  short    /home/alic…/of/a/trip");
+        assert_eq!(lines(Some(45))[1], "3fa94c1e  laptop.exam…  short    /home…a/trip");
         for limit in 37..80 {
             assert!(lines(Some(limit)).iter().all(|line| width(line) <= limit), "{limit}");
         }

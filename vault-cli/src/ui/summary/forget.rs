@@ -38,7 +38,7 @@ fn table(group: &GroupDecision, dry_run: bool, zone: &TimeZone) -> Table<6> {
         ("Id", Align::Left),
         ("Time", Align::Left),
         ("Host", Align::Elastic),
-        ("Paths", Align::Elastic),
+        ("Paths", Align::Path),
         ("Action", Align::Left),
         ("Reasons", Align::Elastic),
     ]);

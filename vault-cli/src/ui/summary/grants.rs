@@ -110,7 +110,7 @@ pub(crate) fn list(out: &mut dyn Write, listed: &[Listed]) -> io::Result<()> {
     let zone = TimeZone::system();
     let mut table = Table::new([
         ("Id", Align::Left),
-        ("What", Align::Elastic),
+        ("What", Align::Path),
         ("To", Align::Elastic),
         ("Until", Align::Left),
         ("Fetched", Align::Right),
@@ -171,7 +171,7 @@ pub(crate) fn inbox(out: &mut dyn Write, listed: &[Received]) -> io::Result<()> 
     let mut table = Table::new([
         ("Id", Align::Left),
         ("From", Align::Left),
-        ("What", Align::Elastic),
+        ("What", Align::Path),
         ("Files", Align::Right),
         ("Size", Align::Right),
         ("Until", Align::Left),

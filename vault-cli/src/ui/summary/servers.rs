@@ -58,7 +58,7 @@ pub(crate) fn vaults(out: &mut dyn Write, listed: &[Listed]) -> io::Result<()> {
         ("Vault", Align::Left),
         ("Role", Align::Left),
         ("Used", Align::Right),
-        ("Location", Align::Elastic),
+        ("Location", Align::Path),
     ]);
     for vault in listed {
         table.push([

@@ -80,7 +80,7 @@ pub(crate) fn by_path(out: &mut dyn Write, profile: &Profile) -> io::Result<()> 
         ("Restored", Align::Right),
         ("Only here", Align::Right),
         ("Stored", Align::Right),
-        ("Directory", Align::Elastic),
+        ("Directory", Align::Path),
     ]);
     for directory in &profile.directories {
         let Room { bytes, stored_bytes, .. } = directory.only;

@@ -23,7 +23,7 @@ pub(crate) fn status(status: &Status, zone: &TimeZone) -> String {
             ("Newest", Align::Left),
             ("Age", Align::Left),
             ("Complete", Align::Left),
-            ("Of", Align::Elastic),
+            ("Of", Align::Path),
         ]);
         for group in &status.groups {
             table.push(row(group, status.now, zone));
