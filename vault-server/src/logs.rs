@@ -15,8 +15,9 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard, watch};
 use vault_core::crypto::sign::VerifyingKey;
 use vault_core::id::{Seq, VaultId};
 use vault_core::log::{FollowError, Head, LogError, State, Statement, Verified, replay};
+use vault_core::wire::{Millis, Receipt};
 
-use crate::db::{Database, DbError, LogEntry};
+use crate::db::{self, Database, DbError, LogEntry};
 
 /// How many bytes of statements are read at once.
 const BATCH_BYTES: usize = 4 << 20;
@@ -116,7 +117,7 @@ impl VaultLog {
         // What was read in vain is read again, from the beginning.
         let before = known.take();
         let dropped = before.as_ref().map_or(0, State::dropped_bytes);
-        let mut state = if last.is_receipted(&self.receipts, &self.vault) {
+        let mut state = if is_receipted(last, &self.vault, &self.receipts) {
             replay(before, &self.vault, stored, last.head())?
         } else {
             verify_all(before, &self.vault, stored)?
@@ -137,6 +138,12 @@ impl VaultLog {
     fn count(&self, bytes: u64, dropped: u64) {
         self.bytes.fetch_add(bytes.saturating_sub(dropped), Ordering::Relaxed);
     }
+}
+
+/// Whether a statement of a vault has a receipt by that key.
+fn is_receipted(entry: &LogEntry, vault: &VaultId, key: &VerifyingKey) -> bool {
+    let db::Receipt { time_ms, signature } = entry.receipt;
+    Receipt { time: Millis(time_ms), signature }.verify(key, vault, &entry.head()).is_ok()
 }
 
 /// Verifies every statement by its signatures.
@@ -261,10 +268,8 @@ mod tests {
     use vault_core::crypto::sign::SigningKey;
     use vault_core::log::testing::{Example, TestLog, commit};
     use vault_core::log::{Body, Commit};
-    use vault_core::wire::{Millis, Receipt};
 
     use super::*;
-    use crate::db;
 
     /// The log as the database has it, with receipts by a key.
     fn entries(log: &TestLog, key: &SigningKey) -> Vec<LogEntry> {

@@ -27,9 +27,6 @@ use crate::unlock;
     vault link photos:latest:/Trip --expires 7d --max-downloads 5\n  \
     vault link photos:latest:/Trip --passphrase --qr")]
 pub(crate) struct Link {
-    #[command(flatten)]
-    giving: Giving,
-
     /// How often it may be fetched
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_downloads: Option<u32>,
@@ -49,6 +46,9 @@ pub(crate) struct Link {
     /// Work that a passphrase costs, as power of two, for tests
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_WORK_FACTOR)))]
     work_factor: Option<u8>,
+
+    #[command(flatten)]
+    giving: Giving,
 }
 
 /// A link that was made.

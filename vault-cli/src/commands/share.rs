@@ -26,12 +26,12 @@ use crate::ui::{json, summary};
     vault share photos:latest:/Trip --to anna --to bob --expires 30d\n  \
     vault share 2026-11-22:/letter.odt --to anna --vault ./my-vault")]
 pub(crate) struct Share {
-    #[command(flatten)]
-    giving: Giving,
-
     /// A contact to give it to (may be repeated): see `vault contact list`
     #[arg(long, value_name = "NAME", required = true)]
     to: Vec<String>,
+
+    #[command(flatten)]
+    giving: Giving,
 }
 
 /// What was given to contacts.

@@ -2,11 +2,9 @@
 //!
 //! A statement is appended under the next number or not at all, and everything it changes, changes in the same transaction.
 
-use vault_core::crypto::sign::VerifyingKey;
 use vault_core::id::{GrantId, IndexId, PackId, Seq, StatementHash, VaultId};
 use vault_core::log::Head;
 use vault_core::object::ObjectKey;
-use vault_core::wire::{self, Millis};
 
 use super::objects::{Naming, condemn, name_all};
 use super::session::{Row, Session, args};
@@ -188,12 +186,6 @@ impl LogEntry {
     /// The head of a log that ends here.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, hash: self.hash }
-    }
-
-    /// Whether the receipt is that key's for this statement of the vault.
-    pub fn is_receipted(&self, key: &VerifyingKey, vault: &VaultId) -> bool {
-        let Receipt { time_ms, signature } = self.receipt;
-        wire::Receipt { time: Millis(time_ms), signature }.verify(key, vault, &self.head()).is_ok()
     }
 
     fn from_row(row: &Row) -> Result<Self, DbError> {
